@@ -1,0 +1,93 @@
+"""The spawner contract: five methods that start a desktop, find it again, and end it without a trace.
+
+A spawner is made for one session and lives in the host agent's event loop. It knows nothing of the database. What
+blocks longer than a few milliseconds runs in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..states import Reason, Stage
+
+POLL_INTERVAL = 0.4
+"""Seconds between polls of a spawner that has no better way to notice an end."""
+
+
+class SpawnError(Exception):
+    """A desktop could not be started. ``str(error)`` is a sentence for people that names cause and remedy."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class DesktopSpec:
+    """What is to be started. ``kind`` and ``network`` are values of the template's choices; sizes are pixels."""
+
+    sid: str
+    kind: str
+    command: str
+    width: int
+    height: int
+    maximum_width: int
+    maximum_height: int
+    network: str
+    needs_gl: bool
+
+
+@dataclass(frozen=True)
+class Display:
+    """Where a worker finds the X server of a running desktop. ``auth_data`` is the cookie in hex."""
+
+    socket: str
+    number: int
+    auth_name: str
+    auth_data: str
+
+
+@dataclass(frozen=True)
+class Exit:
+    """Why a desktop is no longer there. ``failed`` tells an accident from an ordinary end."""
+
+    reason: Reason
+    message: str
+    failed: bool
+
+
+class Spawner(ABC):
+    """One desktop. The agent calls `start` or `load_state` first, then the rest in any order."""
+
+    @abstractmethod
+    async def start(self, spec: DesktopSpec, on_stage: Callable[[Stage], None]) -> Display:
+        """Start the desktop and return once applications may draw; ``on_stage`` hears of progress.
+
+        Raises `SpawnError`; whatever had been made by then is removed by `stop`.
+        """
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """End the desktop and remove every process, mount, file and socket of it. Idempotent; never raises."""
+
+    @abstractmethod
+    async def poll(self) -> Exit | None:
+        """Return None while the desktop lives, else why it ended."""
+
+    @abstractmethod
+    def get_state(self) -> dict[str, Any]:
+        """Return what `load_state` needs, as JSON values. Holds no secret."""
+
+    @abstractmethod
+    def load_state(self, state: dict[str, Any]) -> Display | None:
+        """Find the desktop that ``state`` describes, or return None if it is gone or the state makes no sense."""
+
+    async def wait(self) -> Exit:
+        """Return why the desktop ended, as soon as it has. Spawners that can be woken override this."""
+        while (exit := await self.poll()) is None:
+            await asyncio.sleep(POLL_INTERVAL)
+        return exit
