@@ -60,7 +60,7 @@ class Migration(migrations.Migration):
                 ('name', models.CharField(max_length=60)),
                 ('help', models.CharField(blank=True, max_length=200, verbose_name='when to use it')),
                 ('settings', models.JSONField(blank=True, default=dict, validators=[sessions.models.quality_preset.validate_engine_settings])),
-                ('position', models.PositiveSmallIntegerField(default=100, help_text='Lower comes first in lists.')),
+                ('position', models.PositiveSmallIntegerField(default=100, help_text='Lower comes first in lists. The first site-wide preset is the default.')),
                 ('owner', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='quality_presets', to=settings.AUTH_USER_MODEL)),
             ],
             options={

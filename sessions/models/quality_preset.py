@@ -36,7 +36,9 @@ class QualityPreset(models.Model):
         settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="quality_presets"
     )
     settings = models.JSONField(default=dict, blank=True, validators=[validate_engine_settings])
-    position = models.PositiveSmallIntegerField(default=100, help_text="Lower comes first in lists.")
+    position = models.PositiveSmallIntegerField(
+        default=100, help_text="Lower comes first in lists. The first site-wide preset is the default."
+    )
 
     class Meta:
         ordering = ["position", "name"]

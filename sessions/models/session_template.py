@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 
@@ -52,3 +55,12 @@ class SessionTemplate(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        """Refuse a command that cannot be split, and kinds that are nothing without one."""
+        try:
+            words = shlex.split(self.command)
+        except ValueError as error:
+            raise ValidationError({"command": f"This is not a command line: {str(error).lower()}."}) from None
+        if not words and self.kind != self.Kind.DESKTOP:
+            raise ValidationError({"command": "Only a desktop may do without a command."})
