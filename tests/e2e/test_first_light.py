@@ -1,0 +1,185 @@
+"""The whole road: log in, launch, see, type, share, refuse, revoke, preset, crash and recovery."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+from product import Product, wait_for
+
+pytestmark = pytest.mark.e2e
+
+
+def difference(product: Product, page: Page, session_id: str) -> np.ndarray:
+    """Per pixel, the largest difference of a channel between the canvas and the X screen."""
+    screen = product.screen(session_id).astype(int)
+    canvas = product.canvas(page).astype(int)
+    assert canvas.shape == screen.shape
+    return np.asarray(np.abs(canvas - screen).max(axis=2))
+
+
+def assert_same_picture(product: Product, page: Page, session_id: str, mean: float = 1.5, far: float = 0.002) -> None:
+    """The canvas shows the X screen within the error of a paint-over at rest.
+
+    ``mean`` is the mean difference in levels; ``far`` the share of pixels more than 48 levels off (sharp coloured edges
+    under 4:2:0).
+    """
+    last = ""
+
+    def same() -> bool:
+        nonlocal last
+        off = difference(product, page, session_id)
+        last = f"mean {off.mean():.2f}, {(off > 48).mean():.4%} far off"
+        return bool(off.mean() <= mean and (off > 48).mean() <= far)
+
+    try:
+        wait_for("the same picture", same, 10, 0.3)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {last}") from None
+
+
+def type_line(page: Page, text: str) -> None:
+    page.locator("#screen").click(position={"x": 200, "y": 200})
+    page.keyboard.type(text, delay=15)
+    page.keyboard.press("Enter")
+
+
+@pytest.fixture
+def terminal(product: Product) -> str:
+    """A running terminal session."""
+    return product.launch("terminal")
+
+
+def test_terminal_reaches_the_canvas_and_keys_reach_the_terminal(product: Product, page: Page, terminal: str) -> None:
+    product.view(terminal)
+    assert_same_picture(product, page, terminal)
+    before = product.screen(terminal)
+    type_line(page, "echo stripes-$((6*7)) > /tmp/typed; seq 1 12")
+    wait_for("typed text on the X screen", lambda: (product.screen(terminal) != before).any())
+    assert_same_picture(product, page, terminal)
+    init = product.spawner_state(terminal)["init_pid"]
+    typed = f"/proc/{init}/root/tmp/typed"
+    wait_for("the command's output", lambda: os.path.exists(typed))
+    with open(typed) as file:
+        assert file.read() == "stripes-42\n"
+
+
+def test_untouched_areas_stay_as_they_are(product: Product, page: Page, terminal: str) -> None:
+    product.view(terminal)
+    assert_same_picture(product, page, terminal)
+    time.sleep(1)
+    before, screen_before = product.canvas(page), product.screen(terminal)
+    type_line(page, "echo here")
+    time.sleep(2)
+    after, screen_after = product.canvas(page), product.screen(terminal)
+    stripes = [slice(y, y + 64) for y in range(0, screen_before.shape[0], 64)]
+    quiet = [s for s in stripes if (screen_before[s] == screen_after[s]).all()]
+    assert len(quiet) >= 4, "typing one line should leave most stripes alone"
+    for stripe in quiet:
+        assert (before[stripe] == after[stripe]).all()
+
+
+def test_shared_link_shows_the_same_refuses_input_and_closes(
+    product: Product, page: Page, terminal: str, browser, stack
+) -> None:
+    product.view(terminal)
+    page.goto(f"{stack.url}/s/{terminal}/share")
+    page.fill("input[name=label]", "for a guest")
+    page.click("form[data-action='create-link'] button[type=submit]")
+    url = page.locator("[data-link-url]").input_value()
+    assert "#" in url
+    secret = url.split("#", 1)[1]
+    guest_context: BrowserContext = browser.new_context()
+    try:
+        guest = guest_context.new_page()
+        guest.goto(url)
+        product.wait_picture(guest)
+        assert secret not in guest.url
+        assert_same_picture(product, guest, terminal)
+
+        before = product.screen(terminal)
+        guest.evaluate(
+            "() => document.getElementById('screen').stripedesk.sendUnchecked({type: 'input', seq: 1,"
+            " events: [['key', 'KeyX', 'x', true], ['key', 'KeyX', 'x', false], ['key', 'Enter', 'Enter', true]]})"
+        )
+        time.sleep(1.5)
+        assert (product.screen(terminal) == before).mean() > 0.999  # a cursor may blink
+        wait_for("the refusal", lambda: product.stats(guest).get("notices", {}).get("input-refused"))
+
+        page.goto(f"{stack.url}/s/{terminal}/share")
+        page.once("dialog", lambda dialog: dialog.accept())
+        page.click("form[data-action='revoke-link'] button[type=submit]")
+        expect(guest.locator("#veil")).to_contain_text("link", timeout=3000)
+        # The same link does not open again.
+        again = guest_context.new_page()
+        again.goto(url)
+        expect(again.locator("#veil")).to_contain_text("does not work", timeout=5000)
+    finally:
+        guest_context.close()
+    assert secret not in "".join(stack.lines)
+
+
+def test_preset_changes_the_bytes_at_once(product: Product, page: Page, terminal: str) -> None:
+    product.view(terminal)
+
+    def bytes_of_a_full_redraw() -> int:
+        time.sleep(2)
+        start = product.stats(page)["bytes"]
+        type_line(page, "clear; for i in $(seq 40); do echo $i the quick brown fox jumps over the lazy dog; done")
+        time.sleep(2.5)
+        return int(product.stats(page)["bytes"] - start)
+
+    sharp, low = "Sharp text", "Low bandwidth"
+    sizes = {}
+    for preset in (sharp, low, sharp):
+        page.select_option("#toolbar select[name=preset]", label=preset)
+        wait_for("the preset", lambda p=preset: product.session(terminal)["preset"] == p)
+        sizes.setdefault(preset, []).append(bytes_of_a_full_redraw())
+    assert max(sizes[low]) < 0.6 * min(sizes[sharp]), sizes
+
+
+def test_h264_preset_shows_the_same_picture(product: Product, page: Page, terminal: str) -> None:
+    product.view(terminal)
+    page.select_option("#toolbar select[name=preset]", label="Smooth video")
+    wait_for("the preset", lambda: product.session(terminal)["preset"] == "Smooth video")
+    type_line(page, "for i in $(seq 200); do echo $i the quick brown fox; done")
+    wait_for("video ops", lambda: product.stats(page).get("ops", {}).get("h264", 0) > 0)
+    time.sleep(2)
+    assert_same_picture(product, page, terminal, mean=3.0, far=0.01)
+
+
+def test_killed_worker_comes_back_on_the_same_desktop(product: Product, page: Page, terminal: str) -> None:
+    product.view(terminal)
+    type_line(page, "echo before-the-crash")
+    assert_same_picture(product, page, terminal)
+    state = product.spawner_state(terminal)
+    epoch = product.stats(page)["epoch"]
+    os.kill(state["worker_pid"], signal.SIGKILL)
+    wait_for("a new epoch", lambda: product.stats(page)["epoch"] != epoch, 10)
+    assert product.spawner_state(terminal)["init_pid"] == state["init_pid"]
+    assert_same_picture(product, page, terminal)
+    type_line(page, "echo after-the-crash")
+    assert_same_picture(product, page, terminal)
+
+
+def test_second_stop_says_so(product: Product, page: Page, terminal: str) -> None:
+    first = product.post(f"/s/{terminal}/stop")
+    assert first.ok
+    second = product.post(f"/s/{terminal}/stop")
+    assert second.status < 500
+    assert "already" in second.text()
+    product.wait_state(terminal, "ended")
+    assert product.session(terminal)["reason"] == "stopped-by-user"
+
+
+def test_desktop_template_looks_like_a_desktop(product: Product, page: Page) -> None:
+    desktop = product.launch("desktop")
+    product.view(desktop)
+    time.sleep(2)
+    assert_same_picture(product, page, desktop)
+    colours = np.unique(product.screen(desktop)[::4, ::4].reshape(-1, 3), axis=0)
+    assert len(colours) > 50, "a wallpaper, a panel and icons have many colours"
