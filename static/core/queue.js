@@ -1,0 +1,229 @@
+/**
+ * The frame queue: payloads decode side by side and in any order, frames commit whole and strictly in the order in
+ * which they were pushed.
+ *
+ * Single-threaded; time and timers are injected. At most `limit` frames decode at once, the others wait as bytes. A
+ * decode that fails or takes longer than `timeoutMs` gives up its op, never the frame and never the queue.
+ */
+
+/**
+ * @typedef {import("./protocol.js").Message} Message
+ * @typedef {import("./decoders/patch.js").Patch} Patch
+ *
+ * @typedef {object} Entry A frame, or all messages of one snapshot.
+ * @property {Message[]} messages
+ * @property {number} bytes
+ * @property {number} arrived ms
+ * @property {boolean} open more messages of the snapshot are to come
+ * @property {number} started messages whose decoding has begun
+ * @property {number} pending ops that are still decoding
+ * @property {(Patch | null)[][]} patches a list a message; null where the decode failed or goes on
+ * @property {string[]} failures why decodes were given up
+ * @property {boolean} dropped the entry has left the queue: late patches are closed at once
+ * @property {Set<() => void>} expire give up the decodes that go on
+ *
+ * @typedef {object} QueueOptions
+ * @property {(message: Message) => (Patch | Promise<Patch>)[]} decode starts the decode of all ops; must not throw
+ * @property {(entry: Entry) => void} commit paint; synchronous
+ * @property {number} [limit] frames in decode
+ * @property {number} [timeoutMs]
+ * @property {() => number} [now]
+ * @property {(callback: () => void, ms: number) => any} [setTimer]
+ * @property {(timer: any) => void} [clearTimer]
+ */
+
+export const DECODE_LIMIT = 8;
+export const DECODE_TIMEOUT_MS = 500;
+
+export class FrameQueue {
+  /** @type {Entry[]} */
+  #entries = [];
+  #decoding = 0;
+  #draining = false;
+  #options;
+
+  /** @param {QueueOptions} options */
+  constructor(options) {
+    this.#options = {
+      limit: DECODE_LIMIT,
+      timeoutMs: DECODE_TIMEOUT_MS,
+      now: () => performance.now(),
+      setTimer: /** @type {NonNullable<QueueOptions["setTimer"]>} */ ((callback, ms) => setTimeout(callback, ms)),
+      clearTimer: /** @type {NonNullable<QueueOptions["clearTimer"]>} */ ((timer) => clearTimeout(timer)),
+      ...options,
+    };
+  }
+
+  /** Frames that have not been committed. */
+  get length() {
+    return this.#entries.length;
+  }
+
+  /** Bytes of the messages that have not been committed. */
+  get bytes() {
+    return this.#entries.reduce((sum, entry) => sum + entry.bytes, 0);
+  }
+
+  /** Frames with decodes under way. */
+  get decoding() {
+    return this.#decoding;
+  }
+
+  /**
+   * @param {Message} message
+   * @returns {Entry}
+   */
+  push(message) {
+    /** @type {Entry} */
+    const entry = {
+      messages: [message],
+      bytes: message.byteLength,
+      arrived: this.#options.now(),
+      open: message.more,
+      started: 0,
+      pending: 0,
+      patches: [],
+      failures: [],
+      dropped: false,
+      expire: new Set(),
+    };
+    this.#entries.push(entry);
+    this.#advance();
+    return entry;
+  }
+
+  /**
+   * Add a further message to an open snapshot.
+   *
+   * @param {Entry} entry
+   * @param {Message} message
+   */
+  extend(entry, message) {
+    entry.messages.push(message);
+    entry.bytes += message.byteLength;
+    entry.open = message.more;
+    this.#advance();
+  }
+
+  /**
+   * Take an entry out without committing it.
+   *
+   * @param {Entry} entry
+   */
+  remove(entry) {
+    const index = this.#entries.indexOf(entry);
+    if (index < 0) return;
+    this.#entries.splice(index, 1);
+    this.#discard(entry);
+    this.#advance();
+  }
+
+  /** Forget everything: nothing that is under way will be committed. */
+  clear() {
+    for (const entry of this.#entries.splice(0)) this.#discard(entry);
+  }
+
+  /** @param {Entry} entry */
+  #discard(entry) {
+    entry.dropped = true;
+    if (entry.pending > 0) this.#decoding--;
+    entry.pending = 0;
+    for (const expire of [...entry.expire]) expire();
+    for (const list of entry.patches) for (const patch of list) patch?.close();
+  }
+
+  /** Start what may start, commit what may be committed, until neither changes anything. */
+  #advance() {
+    if (this.#draining) return;
+    this.#draining = true;
+    try {
+      do this.#startAll();
+      while (this.#commitHead());
+    } finally {
+      this.#draining = false;
+    }
+  }
+
+  #startAll() {
+    for (const entry of this.#entries) {
+      while (entry.started < entry.messages.length) {
+        if (entry.pending === 0 && this.#decoding >= this.#options.limit) return;
+        this.#start(entry, entry.messages[entry.started]);
+      }
+    }
+  }
+
+  /**
+   * @param {Entry} entry
+   * @param {Message} message
+   */
+  #start(entry, message) {
+    entry.started++;
+    const results = this.#options.decode(message);
+    /** @type {(Patch | null)[]} */
+    const patches = new Array(results.length).fill(null);
+    entry.patches.push(patches);
+    let waiting = 0;
+    results.forEach((result, index) => {
+      if (!(result instanceof Promise)) {
+        patches[index] = result;
+        return;
+      }
+      waiting++;
+      this.#await(entry, patches, index, result);
+    });
+    if (waiting > 0 && entry.pending === 0) this.#decoding++;
+    entry.pending += waiting;
+  }
+
+  /**
+   * @param {Entry} entry
+   * @param {(Patch | null)[]} patches
+   * @param {number} index
+   * @param {Promise<Patch>} result
+   */
+  #await(entry, patches, index, result) {
+    let settled = false;
+    /** @param {Patch | null} patch @param {string} [reason] */
+    const settle = (patch, reason) => {
+      if (settled) {
+        patch?.close();
+        return;
+      }
+      settled = true;
+      this.#options.clearTimer(timer);
+      entry.expire.delete(expire);
+      if (entry.dropped) {
+        patch?.close();
+        return;
+      }
+      patches[index] = patch;
+      entry.pending--;
+      if (entry.pending === 0) this.#decoding--;
+      if (reason !== undefined) entry.failures.push(reason);
+      this.#advance();
+    };
+    const expire = () => settle(null);
+    const limit = this.#options.timeoutMs;
+    const timer = this.#options.setTimer(() => settle(null, `a decode took more than ${limit} ms`), limit);
+    entry.expire.add(expire);
+    result.then(
+      (patch) => settle(patch),
+      (error) => settle(null, error instanceof Error ? error.message : String(error)),
+    );
+  }
+
+  /** @returns {boolean} whether a frame was committed */
+  #commitHead() {
+    const entry = this.#entries[0];
+    if (entry === undefined || entry.open || entry.pending > 0 || entry.started < entry.messages.length) return false;
+    this.#entries.shift();
+    entry.dropped = true;
+    try {
+      this.#options.commit(entry);
+    } finally {
+      for (const list of entry.patches) for (const patch of list) patch?.close();
+    }
+    return true;
+  }
+}
