@@ -92,10 +92,10 @@ def _open_context(width: int, height: int) -> VideoCodecContext:
 
 def frame_to_rgb(frame: VideoFrame) -> Pixels:
     """Return a decoded picture as RGB. Chroma of 4:2:0 is repeated. Raises `DecodeError` for another colour space."""
-    if frame.format.name not in _FORMATS:
-        raise DecodeError(f"h264: pixel format {frame.format.name} is neither 4:2:0 nor 4:4:4 with 8 bits")
     if frame.colorspace != _BT709 or frame.color_range != _LIMITED:
         raise DecodeError("h264: the stream is not tagged BT.709 limited range")
+    if frame.format.name not in _FORMATS:
+        raise DecodeError(f"h264: pixel format {frame.format.name} is neither 4:2:0 nor 4:4:4 with 8 bits")
     luma, cb, cr = (_plane(frame, index) for index in range(3))
     if frame.format.name == "yuv420p":
         cb, cr = (plane.repeat(2, 0).repeat(2, 1)[: frame.height, : frame.width] for plane in (cb, cr))
