@@ -1,0 +1,343 @@
+"""Desktops as child processes of the host agent, each in a bubblewrap sandbox. Runs in the agent's event loop.
+
+The sandbox's init is the process that counts: it is remembered by pid and start time, and when it dies the kernel
+ends everything inside. Neither the agent's death nor the worker's touches it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..conf import Conf
+from ..states import Reason, Stage
+from . import network, processes, sandbox, uids, xauth
+from .base import DesktopSpec, Display, Exit, Spawner, SpawnError
+from .files import write_etc, write_private
+from .paths import SessionPaths
+from .processes import ProcessId, wait_ended
+from .report import Report, explain, of_os_error, printable, read_report
+
+logger = logging.getLogger(__name__)
+
+DESKTOP_DIRECTORY = Path(__file__).resolve().parent.parent / "desktop"
+START_WITHIN = 30.0
+"""Seconds from the sandbox's start until applications may draw."""
+
+GRACE = 1.5
+"""Seconds that applications have to save and quit."""
+
+MARK = "STRIPEDESK_SESSION"
+"""Marks the processes of a desktop that has no sandbox."""
+
+
+class LocalSpawner(Spawner):
+    """A desktop on this machine. ``sandboxed`` False runs it as plain children: only where the operator allows it."""
+
+    def __init__(self, conf: Conf, sid: str, sandboxed: bool) -> None:
+        self.sid = sid
+        self.sandboxed = sandboxed
+        self.paths = SessionPaths(sid, conf.runtime_dir, conf.state_dir)
+        self.identity = uids.own_identity()
+        self._conf = conf
+        self._init: ProcessId | None = None
+        self._monitor: subprocess.Popen[bytes] | None = None
+        self._slirp: subprocess.Popen[bytes] | None = None
+        self._slirp_id: ProcessId | None = None
+        self._display_number: int | None = None
+
+    async def start(self, spec: DesktopSpec, on_stage: Callable[[Stage], None]) -> Display:
+        on_stage(Stage.SANDBOX)
+        command = split_command(spec.command)
+        try:
+            cookie = await asyncio.to_thread(self._prepare, spec)
+            self._init = await self._launch(spec, command)
+            return await self._until_drawable(cookie, on_stage)
+        except OSError as error:
+            raise of_os_error(error) from error
+
+    def _prepare(self, spec: DesktopSpec) -> bytes:
+        """Make the session's files. Blocks."""
+        self.paths.make()
+        root = os.geteuid() == 0
+        if root and self.sandboxed:
+            self.identity = uids.claim(self._conf.runtime_dir, self._conf.uid_base, self.sid)
+        cookie = xauth.make_cookie()
+        uid = self.identity.desktop
+        # Where display numbers are shared with the machine the number is not known yet: the entry then fits any.
+        write_private(self.paths.authority, xauth.pack(cookie, 0 if self.sandboxed else None), uid)
+        for path in (self.paths.report, self.paths.desktop_log):
+            write_private(path, b"", uid, 0o600)
+        if self.sandboxed:
+            write_etc(self.paths.etc, uid)
+        if root:
+            for path in (self.paths.home, self.paths.user_runtime):
+                os.chown(path, uid, uid)
+            os.chown(self.paths.x_directory, uid, self.identity.worker)
+            self.paths.x_directory.chmod(0o750)  # the worker may look for the socket, the desktop may make it
+        return cookie
+
+    async def _launch(self, spec: DesktopSpec, command: list[str]) -> ProcessId:
+        """Start the sandbox, connect its network, let it run; return its init."""
+        internet = spec.network == "internet" and self.sandboxed
+        interfaces = await asyncio.to_thread(network.host_interfaces) if internet else []
+        subnet = network.choose_network(interfaces) if internet else None
+        if subnet is not None:
+            (self.paths.etc / "resolv.conf").write_text(f"nameserver {network.resolver_of(subnet)}\n")
+        info = os.open(self.paths.info, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        gate_read, gate_write = os.pipe()
+        log = os.open(self.paths.desktop_log, os.O_WRONLY | os.O_APPEND)
+        try:
+            line, environment = self._command_line(spec, command, (info, gate_read))
+            try:
+                self._monitor = subprocess.Popen(  # noqa: S603, ASYNC220 - forking takes a millisecond
+                    line,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=(info, gate_read) if self.sandboxed else (),
+                    start_new_session=True,
+                    env=environment,
+                    cwd="/" if self.sandboxed else self.paths.home,
+                )
+            except FileNotFoundError as error:
+                raise SpawnError(Reason.NO_SANDBOX, f"{error.filename} is not installed.") from None
+            init = await self._find_init()
+            if subnet is not None:
+                self._slirp = await network.connect(init, subnet, interfaces, self.paths.network_log)
+                self._slirp_id = ProcessId.of(self._slirp.pid)
+            os.write(gate_write, b"1")
+        finally:
+            for descriptor in (info, gate_read, gate_write, log):
+                os.close(descriptor)
+        return init
+
+    def _command_line(
+        self, spec: DesktopSpec, command: list[str], descriptors: tuple[int, int]
+    ) -> tuple[list[str], dict[str, str]]:
+        """Return the command line of the desktop and the environment to start it with."""
+        uid = self.identity.desktop
+        if self.sandboxed:
+            base, report, authority, runtime = sandbox.OPT, "/run/report", "/run/authority", f"/run/user/{uid}"
+            home = sandbox.HOME
+        else:
+            base, report, authority = str(DESKTOP_DIRECTORY), str(self.paths.report), str(self.paths.authority)
+            runtime, home = str(self.paths.user_runtime), str(self.paths.home)
+        start = ["/bin/sh", f"{base}/start.sh", report, spec.kind, str(spec.width), str(spec.height)]
+        start += [str(spec.maximum_width), str(spec.maximum_height), "gl" if spec.needs_gl else "no-gl"]
+        start += ["0" if self.sandboxed else "any", *command]
+        environment = {
+            "HOME": home,
+            "USER": "user",
+            "LANG": sandbox.LANG,
+            "DISPLAY": ":0",
+            "XAUTHORITY": authority,
+            "XDG_RUNTIME_DIR": runtime,
+            "PATH": sandbox.PATH,
+            "SHELL": "/bin/bash",
+            "TERM": "xterm-256color",
+        }
+        if not self.sandboxed:
+            return start, {**environment, MARK: self.sid}
+        mounts = [
+            (self.paths.home, home, True),
+            (self.paths.user_runtime, runtime, True),
+            (self.paths.x_directory, "/tmp/.X11-unix", True),  # noqa: S108 - inside the sandbox
+            (self.paths.report, report, True),
+            (self.paths.authority, authority, False),
+            (DESKTOP_DIRECTORY, base, False),
+        ]
+        line = sandbox.command_of_desktop(
+            uid=uid,
+            etc=self.paths.etc,
+            mounts=mounts,
+            environment=environment,
+            descriptors=descriptors,
+            command=start,
+        )
+        return line, {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+
+    async def _find_init(self) -> ProcessId:
+        """Return the process whose end is the desktop's end."""
+        monitor = self._monitor
+        assert monitor is not None
+        if not self.sandboxed:
+            init = ProcessId.of(monitor.pid)
+        else:
+            pid = await sandbox_init(self.paths.info, monitor)
+            init = ProcessId.of(pid) if pid is not None else None
+        if init is None:
+            exit = explain(Report(None, None, None), self.paths.desktop_log)
+            raise SpawnError(exit.reason, exit.message)
+        return init
+
+    async def _until_drawable(self, cookie: bytes, on_stage: Callable[[Stage], None]) -> Display:
+        """Follow the start script's report until the desktop is there; return its display."""
+        assert self._init is not None
+        told: Stage | None = None
+        deadline = asyncio.get_running_loop().time() + START_WITHIN
+        while True:
+            report = read_report(self.paths.report)
+            if report.end is not None or not self._init.alive():
+                exit = explain(read_report(self.paths.report), self.paths.desktop_log)
+                raise SpawnError(exit.reason, exit.message)
+            if report.stage is Stage.STREAM and report.display is not None:
+                self._display_number = report.display
+                return self._display(cookie)
+            if report.stage is not None and report.stage is not told:
+                told = report.stage
+                on_stage(told)
+            if asyncio.get_running_loop().time() > deadline:
+                raise SpawnError(Reason.NO_DISPLAY, f"The desktop did not come up within {START_WITHIN:.0f} seconds.")
+            await asyncio.sleep(0.02)
+
+    def _display(self, cookie: bytes) -> Display:
+        number = self._display_number or 0
+        socket = str(self.paths.x_socket) if self.sandboxed else f"/tmp/.X11-unix/X{number}"  # noqa: S108
+        return Display(socket, number, xauth.AUTH_NAME, cookie.hex())
+
+    async def stop(self) -> None:
+        try:
+            await asyncio.to_thread(self._end_processes)
+            await asyncio.to_thread(self.remove_files)
+        except Exception:
+            logger.exception("session %s: cleaning up failed; the next start of the agent tries again", self.sid)
+
+    def _end_processes(self) -> None:
+        """End everything of the desktop. Blocks, a few seconds at most."""
+        if self._init is None:
+            self._init = stray_init(self.paths)
+        if self._init is not None:
+            # The start script, which is the oldest, and the X server are there for the others and end last.
+            members = sorted(self._members(), key=lambda process: process.started)
+            polite = [process for process in members[1:] if _comm(process) != "Xvfb"]
+            processes.end_all(polite, GRACE, force=not self.sandboxed)
+            processes.kill(self._init)
+            for process in [] if self.sandboxed else self._members():
+                processes.kill(process)
+        if self._slirp_id is not None:
+            processes.kill(self._slirp_id)
+        for child in (self._monitor, self._slirp):
+            if child is not None:
+                self._reap(child)
+
+    def _members(self) -> list[ProcessId]:
+        assert self._init is not None
+        if self.sandboxed:
+            return processes.in_namespace_of(self._init)
+        return processes.with_environment(f"{MARK}={self.sid}".encode())
+
+    @staticmethod
+    def _reap(child: subprocess.Popen[bytes]) -> None:
+        try:
+            child.wait(3)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(1)
+
+    def remove_files(self) -> None:
+        """Remove the session's files and give back its uids. Blocks."""
+        self.paths.remove()
+        uids.release(self._conf.runtime_dir, self.sid)
+
+    async def poll(self) -> Exit | None:
+        if self._init is not None and self._init.alive():
+            return None
+        return explain(read_report(self.paths.report), self.paths.desktop_log)
+
+    async def wait(self) -> Exit:
+        while (exit := await self.poll()) is None:
+            assert self._init is not None
+            await wait_ended(self._init)
+            await asyncio.sleep(0)
+        return exit
+
+    def get_state(self) -> dict[str, Any]:
+        return {
+            "spawner": "local",
+            "sandboxed": self.sandboxed,
+            "init": self._init.to_state() if self._init else None,
+            "network": self._slirp_id.to_state() if self._slirp_id else None,
+            "slot": self.identity.slot,
+            "display": self._display_number,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> Display | None:
+        self._init = ProcessId.from_state(state.get("init"))
+        self._slirp_id = ProcessId.from_state(state.get("network"))
+        self.sandboxed = state.get("sandboxed") is not False
+        slot, number = state.get("slot"), state.get("display")
+        if isinstance(slot, int):
+            self.identity = uids.identity_of(self._conf.uid_base, slot)
+        self._display_number = number if isinstance(number, int) else None
+        if self._init is None or not self._init.alive() or self._display_number is None:
+            return None
+        try:
+            return self._display(xauth.unpack(self.paths.authority.read_bytes()))
+        except (OSError, ValueError):
+            return None
+
+
+def split_command(text: str) -> list[str]:
+    """Split a template's command like a shell would; raise `SpawnError` if its quotes do not close."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise SpawnError(
+            Reason.COMMAND_NOT_FOUND, f"The template's command cannot be read: {error}. Correct it: {text!r:.200}"
+        ) from None
+
+
+async def sandbox_init(info: Path, monitor: subprocess.Popen[bytes]) -> int | None:
+    """Return the pid of the sandbox's init from what bubblewrap wrote; None if it ended first. At most 10 s."""
+    for _ in range(1000):
+        ended = monitor.poll() is not None
+        pid = read_info(info)
+        if pid is not None or ended:
+            return pid
+        await asyncio.sleep(0.01)
+    return None
+
+
+def read_info(info: Path) -> int | None:
+    """Return the pid in bubblewrap's particulars, or None if it is not there (yet)."""
+    try:
+        pid = json.loads(info.read_text())["child-pid"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return pid if isinstance(pid, int) and pid > 1 else None
+
+
+def stray_init(paths: SessionPaths) -> ProcessId | None:
+    """Return the init of a sandbox that was made but never remembered: the agent died in between."""
+    pid = read_info(paths.info)
+    if pid is None:
+        return None
+    # The number may have been reused since: a sandbox of this session has its directory on its command line.
+    candidates = processes.with_argument(str(paths.runtime).encode())
+    return next((process for process in candidates if process.pid == pid), None)
+
+
+def missing_programs() -> list[str]:
+    """Return the programs every desktop needs and this machine lacks, as ``program (Debian package)``."""
+    needed = {"Xvfb": "xvfb", "xrandr": "x11-xserver-utils", "openbox": "openbox", "xkbcomp": "x11-xkb-utils"}
+    return [f"{program} ({package})" for program, package in needed.items() if shutil.which(program) is None]
+
+
+def _comm(process: ProcessId) -> str:
+    try:
+        return printable(Path(f"/proc/{process.pid}/comm").read_text(errors="replace"))
+    except OSError:
+        return ""
+
+

@@ -1,0 +1,160 @@
+"""bubblewrap command lines: what a desktop and a worker see of the machine, and what is left out.
+
+Where the agent is root, bubblewrap runs as root without a user namespace (so no path's permissions hinder its mounts)
+and setpriv drops to the session's uid inside. Elsewhere an unprivileged user namespace keeps the agent's own uid.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+OPT = "/opt/stripedesk"
+"""Where `sessions/desktop` is seen inside."""
+
+HOME = "/home/user"
+PATH = "/usr/local/bin:/usr/bin:/bin:/usr/games"
+LANG = "C.UTF-8"
+HOST_NAME = "desktop"
+
+SHARED_MEMORY_LIMIT = 1 << 30
+"""Bytes a desktop may put into each of /tmp and /dev/shm, which are memory."""
+
+PROCESS_LIMIT = 4096
+"""Processes and threads of a session's uid: what stops a fork bomb."""
+
+ETC = (
+    "alternatives bash.bashrc chromium chromium.d dbus-1 debian_version fonts gai.conf gtk-2.0 gtk-3.0 host.conf "
+    "inputrc ld.so.cache ld.so.conf ld.so.conf.d locale.alias localtime mailcap mime.types nsswitch.conf os-release "
+    "profile protocols services shells ssl/certs ssl/openssl.cnf terminfo timezone vim X11 xdg xfce4"
+).split()
+"""The part of /etc that programs need and that says nothing about the host."""
+
+WORKER_ETC = "ld.so.cache ld.so.conf ld.so.conf.d localtime ssl/certs ssl/openssl.cnf".split()
+NETWORKED_ETC = "hosts resolv.conf nsswitch.conf gai.conf host.conf services".split()
+
+
+def command_of_desktop(
+    *,
+    uid: int,
+    etc: Path,
+    mounts: Sequence[tuple[Path, str, bool]],
+    environment: dict[str, str],
+    descriptors: tuple[int, int],
+    command: Sequence[str],
+) -> list[str]:
+    """Return the command line of a desktop's sandbox.
+
+    ``mounts`` are (source, destination, writable); ``descriptors`` are the ones to write the sandbox's particulars to
+    and to wait on before anything runs inside.
+    """
+    info, block = descriptors
+    line = _namespaces(network=False) + ["--info-fd", str(info), "--block-fd", str(block)]
+    line += _system(ETC)
+    for name in sorted(os.listdir(etc)):
+        line += _mount("--ro-bind", etc / name, f"/etc/{name}")
+    line += ["--perms", "1777", "--size", str(SHARED_MEMORY_LIMIT), "--tmpfs", "/dev/shm"]  # noqa: S108
+    line += _mount("--ro-bind-try", "/var/cache/fontconfig", "/var/cache/fontconfig")
+    line += ["--perms", "1777", "--dir", "/var/tmp"]  # noqa: S108
+    for source, destination, writable in mounts:
+        line += _mount("--bind" if writable else "--ro-bind", source, destination)
+    for name, value in environment.items():
+        line += ["--setenv", name, value]
+    return [*line, "--chdir", HOME, "--", *_dropped(uid), *command]
+
+
+def command_of_worker(
+    *,
+    uid: int,
+    code: Sequence[Path],
+    mounts: Sequence[tuple[Path, str, bool]],
+    environment: dict[str, str],
+    descriptor: int,
+    network: bool,
+    command: Sequence[str],
+) -> list[str]:
+    """Return the command line of a worker's sandbox. ``code`` is shown read-only, at the paths where it is."""
+    line = _namespaces(network=network) + ["--info-fd", str(descriptor)]
+    line += _system([*WORKER_ETC, *(NETWORKED_ETC if network else ())])
+    for directory in code:
+        if not directory.is_relative_to("/usr"):
+            line += _mount("--ro-bind", directory, str(directory))
+    for source, destination, writable in mounts:
+        line += _mount("--bind" if writable else "--ro-bind", source, destination)
+    for name, value in environment.items():
+        line += ["--setenv", name, value]
+    return [*line, "--chdir", "/", "--", *_dropped(uid), *command]
+
+
+def missing_programs() -> list[str]:
+    """Return the programs without which no sandbox can be made, as ``program (Debian package)``."""
+    needed = {"bwrap": "bubblewrap"}
+    if os.geteuid() == 0:
+        needed |= {"setpriv": "util-linux", "prlimit": "util-linux"}
+    return [f"{program} ({package})" for program, package in needed.items() if shutil.which(program) is None]
+
+
+def problem() -> str:
+    """Try to make a sandbox. Return "" if it works, else a sentence that says exactly what is missing. Blocks ≤ 10 s."""
+    if missing := missing_programs():
+        return f"Not installed: {', '.join(missing)}."
+    uid = os.geteuid() or 65534
+    line = _namespaces(network=False) + _system(()) + ["--", *_dropped(uid), "/bin/true"]
+    try:
+        result = subprocess.run(line, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"bubblewrap could not be run: {error}."
+    if result.returncode == 0:
+        return ""
+    said = (result.stderr.strip().splitlines() or [f"exit status {result.returncode}"])[-1]
+    if os.geteuid() != 0 and "namespace" in said.lower():
+        return f"{said}. Allow user namespaces (sysctl kernel.unprivileged_userns_clone=1) or run the agent as root."
+    return f"bubblewrap cannot make a sandbox here: {said:.150}. In a container, allow it namespaces and mounts."
+
+
+def _namespaces(*, network: bool) -> list[str]:
+    line = ["bwrap", "--new-session", "--clearenv", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
+    line += ["--unshare-cgroup-try", "--hostname", HOST_NAME]
+    if not network:
+        line.append("--unshare-net")
+    if os.geteuid() != 0:
+        line += ["--unshare-user", "--uid", str(os.geteuid()), "--gid", str(os.getegid())]
+    else:
+        # What setpriv needs to become somebody else, and nothing more, not even for a moment.
+        line += ["--cap-drop", "ALL"]
+        for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_SYS_RESOURCE"):
+            line += ["--cap-add", capability]
+    return line
+
+
+def _system(etc: Sequence[str]) -> list[str]:
+    """/usr and the links to it, a chosen part of /etc, and private /proc, /dev, /run and /tmp."""
+    line = ["--ro-bind", "/usr", "/usr"]
+    for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
+        path = Path("/") / name
+        if path.is_symlink():
+            line += ["--symlink", os.readlink(path), str(path)]
+        elif path.is_dir():
+            line += ["--ro-bind", str(path), str(path)]
+    for name in etc:
+        line += _mount("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")
+    line += ["--proc", "/proc", "--dev", "/dev", "--dir", "/run"]
+    return [*line, "--perms", "1777", "--size", str(SHARED_MEMORY_LIMIT), "--tmpfs", "/tmp"]  # noqa: S108
+
+
+def _mount(option: str, source: Path | str, destination: str) -> list[str]:
+    """A mount with its parent directories, which bubblewrap would make for root alone."""
+    parents = [str(parent) for parent in reversed(Path(destination).parents) if str(parent) not in ("/", "/tmp")]  # noqa: S108
+    return [part for parent in parents for part in ("--dir", parent)] + [option, str(source), destination]
+
+
+def _dropped(uid: int) -> list[str]:
+    """The prefix that runs a command as ``uid`` without any privilege or a way to get one."""
+    if os.geteuid() != 0:
+        return []
+    setpriv = ["setpriv", "--reuid", str(uid), "--regid", str(uid), "--clear-groups", "--no-new-privs"]
+    setpriv += ["--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all", "--"]
+    return ["prlimit", f"--nproc={PROCESS_LIMIT}", "--core=0", "--", *setpriv]
