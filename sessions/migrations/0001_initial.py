@@ -75,7 +75,7 @@ class Migration(migrations.Migration):
                     "command",
                     models.CharField(
                         blank=True,
-                        help_text="Program and arguments, split like a shell would, run without one. A desktop needs none.",
+                        help_text="Program and arguments, split like a shell would. A desktop needs none.",
                         max_length=500,
                     ),
                 ),

@@ -37,7 +37,7 @@ class SessionTemplate(models.Model):
     command = models.CharField(
         max_length=500,
         blank=True,
-        help_text="Program and arguments, split like a shell would, run without one. A desktop needs none.",
+        help_text="Program and arguments, split like a shell would. A desktop needs none.",
     )
     network = models.CharField(max_length=20, choices=Network.choices, default=Network.NONE)
     width = models.PositiveIntegerField(

@@ -1,0 +1,50 @@
+"""What the share form asks."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django import forms
+from django.utils import timezone
+
+from ..access import Access
+from ..actions.share import LABEL_LENGTH, roles_to_give
+from ..permissions import Role
+
+LIFETIMES: Final = {
+    "hour": ("1 hour", timedelta(hours=1)),
+    "day": ("1 day", timedelta(days=1)),
+    "week": ("1 week", timedelta(days=7)),
+    "month": ("30 days", timedelta(days=30)),
+    "": ("Until revoked", None),
+}
+_ROLE_LABELS: Final = {
+    Role.VIEWER: "Viewer: sees the picture",
+    Role.COLLABORATOR: "Collaborator: also types and clicks",
+}
+
+
+class ShareForm(forms.Form):
+    """A new link. The roles offered are those the visitor may give."""
+
+    role = forms.ChoiceField()  # its choices depend on the visitor
+    label = forms.CharField(
+        label="Label", required=False, max_length=LABEL_LENGTH, help_text="Who it is for. Only shown here."
+    )
+    lifetime = forms.ChoiceField(
+        label="Works for",
+        required=False,
+        initial="day",
+        choices=[(key, text) for key, (text, _) in LIFETIMES.items()],
+    )
+
+    def __init__(self, *args: Any, access: Access, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choices = [(role.value, _ROLE_LABELS[role]) for role in roles_to_give(access)]
+        self.fields["role"] = forms.ChoiceField(label="For a", choices=choices)
+
+    def expires_at(self) -> datetime | None:
+        """Return when the link shall expire, counted from now; only after validation."""
+        lifetime = LIFETIMES[self.cleaned_data["lifetime"]][1]
+        return timezone.now() + lifetime if lifetime else None
