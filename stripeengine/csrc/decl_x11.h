@@ -81,3 +81,18 @@ struct se_x11_probe {
 
 /* Connects, looks, disconnects. Negative only if there is no connection. */
 int se_x11_probe(const struct se_x11_address *address, struct se_x11_probe *out);
+
+/* ---- direct access to an X source, for tools and tests, while no engine uses it ---- */
+
+/* As the functions of source.h. `rects` gets up to `capacity` damaged rectangles, *count how many; 64 always fit. Returns
+ * SE_SOURCE_* bits: 1 damage, 2 resized, 4 cursor. */
+int se_x11_source_poll(struct se_source *source, struct se_rect *rects, size_t capacity, size_t *count);
+int se_x11_source_fd(struct se_source *source);
+void se_x11_source_size(struct se_source *source, int *width, int *height);
+
+/* Copies rows [y0, y1) as BGRX into `out`, width * 4 bytes a row. SE_E_INVALID unless `size` is exactly that many bytes. */
+int se_x11_source_read(struct se_source *source, int y0, int y1, uint8_t *out, size_t size);
+
+/* The pointer image: size, hotspot and serial into info[5] (serial, width, height, hot_x, hot_y), RGBA into `rgba` (256 * 256 * 4
+ * bytes always suffice). */
+int se_x11_source_cursor(struct se_source *source, uint32_t *info, uint8_t *rgba, size_t size);

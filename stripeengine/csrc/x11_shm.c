@@ -8,6 +8,7 @@
 #include <sys/ipc.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "error.h"
@@ -92,6 +93,16 @@ static int attach_sysv(struct se_x11_shm *self, const struct se_x11 *x11, size_t
 	return code;
 }
 
+/* Descriptors travel over Unix sockets only; XCB closes the connection when asked to send one over TCP. */
+static bool local_socket(const struct se_x11 *x11)
+{
+	struct sockaddr_storage name = {0};
+	socklen_t length = sizeof name;
+
+	return getsockname(xcb_get_file_descriptor(x11->connection), (struct sockaddr *)&name, &length) == 0 &&
+	       name.ss_family == AF_UNIX;
+}
+
 static bool passes_descriptors(const struct se_x11 *x11)
 {
 	xcb_shm_query_version_reply_t *reply =
@@ -110,7 +121,7 @@ int se_x11_shm_create(struct se_x11_shm *self, const struct se_x11 *x11, size_t 
 	memset(self, 0, sizeof *self);
 	if (size == 0)
 		return se_error_set(SE_E_INVALID, "shared memory of 0 bytes");
-	if (passes_descriptors(x11))
+	if (local_socket(x11) && passes_descriptors(x11))
 		code = attach_memory(self, x11, size);
 	if (code == 0)
 		code = attach_sysv(self, x11, size);
