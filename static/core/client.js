@@ -81,6 +81,15 @@ export class Client extends EventTarget {
     this.#send("input", [events]);
   }
 
+  /**
+   * Send any text message as it is, for tests: the server must refuse what this page would not send.
+   *
+   * @param {Record<string, unknown>} message
+   */
+  sendUnchecked(message) {
+    this.#send("sendUnchecked", [message]);
+  }
+
   /** @param {number} id of a preset the welcome named */
   selectPreset(id) {
     this.#send("preset", [id]);

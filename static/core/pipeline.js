@@ -8,20 +8,11 @@
 
 import { Connection } from "./connection.js";
 import { detectCodecs } from "./decoders/h264.js";
-import { OpKind, buildAck, buildInput, buildPreset, buildResync, buildVisibility } from "./protocol.js";
+import { buildAck, buildInput, buildPreset, buildResync, buildVisibility } from "./protocol.js";
 import { Renderer } from "./renderer.js";
 import { Meter, ServerClock } from "./stats.js";
 import { PictureStream } from "./stream.js";
 import { parseText } from "./text.js";
-
-/** @type {Map<number, string>} */
-const KIND_NAMES = new Map([
-  [OpKind.FILL, "fill"],
-  [OpKind.COPY, "copy"],
-  [OpKind.LOSSLESS, "lossless"],
-  [OpKind.JPEG, "JPEG"],
-  [OpKind.H264, "H.264"],
-]);
 
 /**
  * @typedef {object} PipelineEvent
@@ -59,6 +50,8 @@ export class Pipeline {
   #unacknowledged = null;
   /** @type {Record<string, unknown>} */
   #serverStats = {};
+  /** Notices by code. @type {Record<string, number>} */
+  #notices = {};
 
   /** @param {PipelineOptions} options */
   constructor(options) {
@@ -108,6 +101,15 @@ export class Pipeline {
     if (connection?.state === "open") connection.send(buildInput(connection.nextSeq(), events));
   }
 
+  /**
+   * Send any text message as it is: for tests of what the server refuses.
+   *
+   * @param {Record<string, unknown>} message
+   */
+  sendUnchecked(message) {
+    this.#connection?.send(JSON.stringify(message));
+  }
+
   /** @param {number} id */
   preset(id) {
     this.#connection?.send(buildPreset(id));
@@ -137,7 +139,10 @@ export class Pipeline {
       state: this.#connection?.state ?? "connecting",
       width: this.#width,
       height: this.#height,
-      codec: KIND_NAMES.get(lastKind) ?? "",
+      epoch: this.#stream.epoch,
+      codec: lastKind,
+      ops: this.#stream.ops,
+      notices: this.#notices,
       h264Codec: h264.codec,
       jpegMethod: jpeg.method,
       worker: this.#options.inWorker === true,
@@ -184,6 +189,7 @@ export class Pipeline {
     }
     if (message.type === "welcome") this.#connection?.accept(message.heartbeat_s ?? undefined);
     if (message.type === "error") this.#connection?.noteError(message.code, message.message ?? "");
+    if (message.type === "notice") this.#notices[message.code] = (this.#notices[message.code] ?? 0) + 1;
     if (message.type === "stats") this.#serverStats = message;
     if (message.type === "pong") {
       this.#clock.addSample(message.t, performance.now(), message.server_us);

@@ -9,7 +9,16 @@ import { TicketError } from "./connection.js";
 import { Pipeline } from "./pipeline.js";
 
 /** The methods the page may call by name. */
-const METHODS = /** @type {const} */ (["retry", "close", "input", "preset", "setHidden", "readPixels", "stats"]);
+const METHODS = /** @type {const} */ ([
+  "retry",
+  "close",
+  "input",
+  "sendUnchecked",
+  "preset",
+  "setHidden",
+  "readPixels",
+  "stats",
+]);
 
 /** @typedef {{resolve: (ticket: string) => void, reject: (error: Error) => void}} TicketRequest */
 /** @type {Map<number, TicketRequest>} */

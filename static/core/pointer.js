@@ -10,15 +10,17 @@
  * @typedef {{x: number, y: number}} Point
  */
 
-/** A wheel notch is 100 pixels where a browser counts pixels, and three lines where it counts lines. */
-const PIXELS_PER_LINE = 100 / 3;
-const LINES_PER_PAGE = 30;
+/**
+ * The session makes a wheel click of each line, and applications scroll several lines of text a click: so a notch is
+ * one. Browsers call it 100 pixels where they count pixels, and three lines where they count lines.
+ */
+const NOTCH = [100, 3, 0.1];
 const MAX_LINES = 100;
 const LONG_PRESS_MS = 750;
 /** CSS pixels a finger may tremble before it drags. */
 const TREMBLE = 10;
 /** CSS pixels two fingers move for one line. */
-const TOUCH_LINE = 16;
+const TOUCH_LINE = 48;
 const BUTTONS = 5;
 
 /**
@@ -26,9 +28,9 @@ const BUTTONS = 5;
  * @returns {[number, number]} in lines, within the protocol's bounds
  */
 export function wheelLines({ deltaX, deltaY, deltaMode }) {
-  const factor = deltaMode === 0 ? 1 / PIXELS_PER_LINE : deltaMode === 2 ? LINES_PER_PAGE : 1;
+  const notch = NOTCH[deltaMode] ?? NOTCH[0];
   /** @param {number} delta */
-  const lines = (delta) => Math.round(Math.min(Math.max(delta * factor, -MAX_LINES), MAX_LINES) * 1000) / 1000;
+  const lines = (delta) => Math.round(clampLines(delta / notch) * 1000) / 1000;
   return [lines(deltaX), lines(deltaY)];
 }
 

@@ -123,7 +123,7 @@ export function parseMessage(data) {
   for (let i = 0; i < opCount; i++) {
     message.ops.push(parseOp(view, headerSize + i * opSize, area, message));
   }
-  checkBatch(message.ops);
+  checkBatch(message);
   return message;
 }
 
@@ -160,13 +160,16 @@ function parseOp(view, at, area, message) {
   };
   check(op.w >= 1 && op.h >= 1, "empty rectangle");
   check(op.x + op.w <= message.width && op.y + op.h <= message.height, "rectangle outside the picture");
+  check(kind === OpKind.H264 || op.stream === 0, "a stream without H.264");
+  check(kind === OpKind.COPY || (op.sx === 0 && op.sy === 0), "a source without a copy");
+  check(kind === OpKind.FILL || kind === OpKind.LOSSLESS || op.value === 0, "a value where none belongs");
   switch (kind) {
     case OpKind.FILL:
-      check(length === 0, "a fill has no payload");
+      check(length === 0 && op.pw === 0 && op.ph === 0, "a fill has no payload");
       check(op.value <= 0xffffff, "fill colour beyond 24 bits");
       break;
     case OpKind.COPY:
-      check(length === 0, "a copy has no payload");
+      check(length === 0 && op.pw === 0 && op.ph === 0, "a copy has no payload");
       check(op.sx + op.w <= message.width && op.sy + op.h <= message.height, "copy source outside the picture");
       check(!message.snapshot, "a copy in a snapshot");
       break;
@@ -195,12 +198,13 @@ function checkPayload(op) {
 /**
  * All lossless ops of a message share one payload and number its rectangles in table order.
  *
- * @param {Op[]} ops
+ * @param {Message} message
  */
-function checkBatch(ops) {
+function checkBatch({ ops, width, height }) {
   /** @type {Op | undefined} */
   let first;
   let index = 0;
+  let pixels = 0;
   for (const op of ops) {
     if (op.kind !== OpKind.LOSSLESS) continue;
     first ??= op;
@@ -208,7 +212,9 @@ function checkBatch(ops) {
     check(same, "lossless ops of one frame with different payloads");
     check(op.value === index, `lossless rectangle ${op.value} where ${index} was due`);
     index++;
+    pixels += op.pw * op.ph;
   }
+  check(pixels <= width * height, "lossless rectangles with more pixels than the picture");
 }
 
 /**

@@ -15,6 +15,14 @@ import { FrameQueue } from "./queue.js";
 import { Resync } from "./resync.js";
 import { newCounters } from "./stats.js";
 
+/** @type {Record<number, string>} */
+const OP_NAMES = {
+  [OpKind.FILL]: "fill",
+  [OpKind.COPY]: "copy",
+  [OpKind.LOSSLESS]: "lossless",
+  [OpKind.JPEG]: "jpeg",
+  [OpKind.H264]: "h264",
+};
 /** Bounds on what waits for its commit; beyond them the stream starts anew from a snapshot. */
 const MAX_WAITING_FRAMES = 64;
 const MAX_WAITING_BYTES = 128 * 1024 * 1024;
@@ -71,8 +79,10 @@ export class PictureStream {
   counters = newCounters();
   jpeg = new JpegDecoder();
   h264 = new H264Decoder();
-  /** Kind of the newest op that carried a picture, for the statistics. */
-  lastKind = 0;
+  /** Ops committed, by name. @type {Record<string, number>} */
+  ops = {};
+  /** Name of the newest op. */
+  lastKind = "";
 
   /** @param {StreamOptions} options */
   constructor(options) {
@@ -106,6 +116,11 @@ export class PictureStream {
       setTimer,
       clearTimer,
     });
+  }
+
+  /** Epoch of the newest message; 0 before the first. */
+  get epoch() {
+    return this.#epoch;
   }
 
   /** Frames that have come and are not committed. */
@@ -264,8 +279,7 @@ export class PictureStream {
       this.#resync.settle();
     }
     this.#judge(entry.failures, unpainted);
-    const ops = entry.messages[entry.messages.length - 1].ops;
-    if (ops.length > 0) this.lastKind = ops[ops.length - 1].kind;
+    for (const { ops } of entry.messages) this.#count(ops);
     this.#options.onCommit({
       epoch: message.epoch,
       frame: message.frameId,
@@ -287,6 +301,14 @@ export class PictureStream {
     this.counters.failures += failures.length + unpainted;
     if (failures.length > 0) this.#resync.request(failures[0]);
     else if (unpainted > 0) this.#resync.request("a decoded picture could not be painted");
+  }
+
+  /** @param {Op[]} ops */
+  #count(ops) {
+    for (const { kind } of ops) {
+      this.ops[OP_NAMES[kind]] = (this.ops[OP_NAMES[kind]] ?? 0) + 1;
+      this.lastKind = OP_NAMES[kind];
+    }
   }
 
   /** @param {Message} message */

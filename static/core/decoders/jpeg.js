@@ -17,6 +17,10 @@ import { DecodeError, pixelPatch } from "./patch.js";
 /** Pictures a method is timed on before one is chosen, and the size from which timing says something. */
 const TRIALS = 4;
 const TRIAL_PIXELS = 64 * 64;
+const SOF0 = 0xc0;
+const SOS = 0xda;
+/** Markers in the range of the frame headers that are none: DHT, JPG, DAC. */
+const NO_FRAME = [0xc4, 0xc8, 0xcc];
 
 /** @implements {Decoder} */
 export class JpegDecoder {
@@ -39,7 +43,7 @@ export class JpegDecoder {
    */
   async decode(op) {
     const size = readJpegSize(op.payload);
-    if (size === null) throw new DecodeError("not a JPEG");
+    if (size === null) throw new DecodeError("not a baseline JPEG");
     if (size.width !== op.pw || size.height !== op.ph) {
       throw new DecodeError(`JPEG of ${size.width}x${size.height} where ${op.pw}x${op.ph} was announced`);
     }
@@ -149,7 +153,7 @@ function scratchCanvas(width, height) {
 }
 
 /**
- * Read the size from a JPEG's frame header, before anything is allocated for it.
+ * Read the size from a baseline JPEG's frame header, before anything is allocated for it.
  *
  * @param {Uint8Array} bytes
  * @returns {{width: number, height: number} | null}
@@ -165,12 +169,13 @@ export function readJpegSize(bytes) {
       continue;
     }
     const length = (bytes[at + 2] << 8) | bytes[at + 3];
-    // SOF0…SOF15 but for the tables DHT (C4), JPG (C8) and DAC (CC) that share the range.
-    if (marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc) {
+    if (marker === SOF0) {
       if (at + 9 > bytes.length) return null;
       return { height: (bytes[at + 5] << 8) | bytes[at + 6], width: (bytes[at + 7] << 8) | bytes[at + 8] };
     }
-    if (marker === 0xda || length < 2) return null;
+    // Any other frame header, progressive for one, or the scan.
+    const otherFrame = marker >= 0xc1 && marker <= 0xcf && !NO_FRAME.includes(marker);
+    if (otherFrame || marker === SOS || length < 2) return null;
     at += 2 + length;
   }
   return null;

@@ -10,8 +10,6 @@ import { OpKind } from "../protocol.js";
 import { inflateRaw } from "./inflate.js";
 import { DecodeError, pixelPatch } from "./patch.js";
 
-/** Most pixels of a batch: two 8K screens. Beyond it memory, not the picture, is what the sender is after. */
-export const MAX_BATCH_PIXELS = 1 << 26;
 const DEFLATED = 1;
 const ESCAPE = 255;
 
@@ -66,7 +64,6 @@ export class LosslessDecoder {
  */
 export function decodeBatch(payload, sizes, inflate = inflateRaw) {
   const pixels = sizes.reduce((sum, size) => sum + size.width * size.height, 0);
-  if (pixels > MAX_BATCH_PIXELS) throw new DecodeError(`lossless batch of ${pixels} pixels`);
   if (payload.length < 2) throw new DecodeError("lossless batch without a header");
   const flags = payload[0];
   const paletteSize = payload[1];

@@ -1,0 +1,217 @@
+/**
+ * The viewer page: puts the client, the input and the controls together. viewer.js and link.js start it.
+ *
+ * Owns the page's elements. For tests the client hangs on the canvas: `document.getElementById("screen").stripedesk`
+ * has `readPixels(x, y, w, h)`, `stats()` and `sendUnchecked(message)`; nothing is global.
+ */
+
+import { Client } from "../core/client.js";
+import { Cursor } from "../core/cursor.js";
+import { InputSender } from "../core/input.js";
+import { KeyboardInput, lockKeyboard, unlockKeyboard } from "../core/keyboard.js";
+import { PointerInput } from "../core/pointer.js";
+import { byId, element } from "./dom.js";
+import { createHelp } from "./help.js";
+import { Overlay } from "./overlay.js";
+import { PresetPicker } from "./presets.js";
+import { describeSituation } from "./situation.js";
+import { Stage } from "./stage.js";
+import { Toolbar } from "./toolbar.js";
+import { Veil } from "./veil.js";
+
+/**
+ * @typedef {object} PageConfig
+ * @property {string} socket
+ * @property {string} [name]
+ * @property {string} [role]
+ * @property {{portal?: string | null, share?: string | null, login?: string | null}} [urls]
+ * @property {boolean} [worker] false keeps the pipeline out of a worker
+ * @property {string[]} [codecs] what to claim instead of what the browser can decode
+ */
+
+/** @returns {any} what the template has left in #viewer-config */
+export function readConfig() {
+  return JSON.parse(byId("viewer-config").textContent ?? "{}");
+}
+
+export class ViewerPage {
+  #canvas = /** @type {HTMLCanvasElement & {stripedesk?: Client}} */ (byId("screen"));
+  #area = element("textarea", {
+    class: "keys",
+    tabindex: "-1",
+    inputmode: "none",
+    autocomplete: "off",
+    autocapitalize: "off",
+    autocorrect: "off",
+    spellcheck: "false",
+    "aria-label": "Keyboard input of the session",
+  });
+  #config;
+  #client;
+  #sender;
+  #pointer;
+  #keyboard;
+  #cursor;
+  #stage;
+  #toolbar;
+  #overlay;
+  #veil;
+  #presets;
+  /** @type {import("./situation.js").Model} */
+  #model;
+
+  /**
+   * @param {PageConfig} config
+   * @param {() => Promise<string>} [getTicket] for share links
+   */
+  constructor(config, getTicket) {
+    this.#config = config;
+    this.#model = { status: null, session: null, picture: false, link: getTicket !== undefined };
+    const { socket, worker, codecs } = config;
+    this.#client = new Client(this.#canvas, { url: socket, getTicket, worker, codecs });
+    this.#canvas.stripedesk = this.#client;
+    this.#sender = new InputSender((events) => this.#client.sendInput(events));
+    this.#pointer = new PointerInput(this.#canvas, this.#sender);
+    this.#cursor = new Cursor(this.#canvas);
+    const stage = byId("stage");
+    stage.append(this.#area);
+    this.#stage = new Stage(stage, this.#canvas, (scale) => this.#cursor.setScale(scale));
+    this.#keyboard = new KeyboardInput(this.#area, this.#sender, () => this.#toolbar.focus());
+    this.#overlay = new Overlay(byId("overlay"), () => this.#client.stats());
+    this.#presets = new PresetPicker((id) => this.#client.selectPreset(id));
+    this.#presets.setAllowed(false);
+    this.#veil = new Veil(byId("veil"), this.#veilActions());
+    this.#toolbar = this.#createToolbar();
+    this.#toolbar.setName(config.name ?? "");
+    this.#toolbar.setRole(config.role ?? "viewer", config.role === "owner" || config.role === "collaborator");
+    this.#listenToClient();
+    this.#listenToPage();
+    this.#update();
+  }
+
+  async start() {
+    try {
+      await this.#client.start();
+    } catch {
+      this.#model.status = { state: "closed", attempt: 1, code: "not-supported" };
+      this.#update();
+    }
+  }
+
+  #createToolbar() {
+    const { portal, share } = this.#config.urls ?? {};
+    const actions = {
+      toggleFit: () => this.#stage.toggleFit(),
+      toggleFullscreen: () => this.#toggleFullscreen(),
+      toggleStats: () => this.#overlay.toggleStats(),
+      toggleKeyboard: () => this.#toggleKeyboard(),
+      showHelp: createHelp(),
+    };
+    const parts = { presets: this.#presets.root, portal, share, fitted: this.#stage.fitted };
+    return new Toolbar(byId("toolbar"), actions, parts);
+  }
+
+  /** @returns {import("./veil.js").Actions} */
+  #veilActions() {
+    const { portal, login } = this.#config.urls ?? {};
+    return {
+      retry: { label: "Try now", run: () => this.#client.retry() },
+      reload: { label: "Reload", run: () => location.reload() },
+      login: { label: "Log in", run: () => location.assign(login ?? location.href) },
+      portal: { label: "Your sessions", run: () => location.assign(portal ?? "/") },
+    };
+  }
+
+  #listenToClient() {
+    const client = this.#client;
+    /** @param {string} type @param {(detail: any) => void} handle */
+    const on = (type, handle) =>
+      client.addEventListener(type, (event) => handle(/** @type {CustomEvent} */ (event).detail));
+    on("status", (status) => this.#statusChanged(status));
+    on("picture", () => this.#update({ picture: true }));
+    on("size", ({ width, height }) => {
+      this.#pointer.setPicture(width, height);
+      this.#stage.setPicture(width, height);
+    });
+    on("welcome", (welcome) => this.#welcomed(welcome));
+    on("state", (session) => this.#update({ session }));
+    on("cursor", (cursor) => this.#cursor.show(cursor));
+    on("preset", ({ id, name }) => this.#presets.setCurrent(id, name));
+    on("notice", ({ message }) => this.#overlay.toast(message));
+    on("role", ({ role, permissions }) => this.#setRole(role, permissions));
+  }
+
+  #listenToPage() {
+    document.addEventListener("visibilitychange", () => this.#client.setHidden(document.hidden));
+    this.#client.setHidden(document.hidden);
+    window.addEventListener("online", () => this.#model.status?.state === "waiting" && this.#client.retry());
+    // Keys go to the text area: only an editable element gets dead keys and input methods.
+    this.#canvas.addEventListener("focus", () => this.#sender.enabled && this.#area.focus({ preventScroll: true }));
+    this.#canvas.addEventListener("pointerdown", () => this.#canvas.focus({ preventScroll: true }));
+    window.addEventListener("blur", () => this.#keyboard.release());
+    document.addEventListener("fullscreenchange", () => {
+      if (document.fullscreenElement === null) unlockKeyboard();
+      else lockKeyboard();
+    });
+  }
+
+  /** @param {import("../core/connection.js").Status} status */
+  #statusChanged(status) {
+    if (status.state !== "open") {
+      this.#sender.enabled = false;
+      this.#keyboard.reset();
+      this.#pointer.reset();
+    }
+    this.#update(status.state === "connecting" ? { status, picture: false } : { status });
+  }
+
+  /** @param {any} welcome */
+  #welcomed({ role, permissions, session, preset, presets }) {
+    if (typeof session.name === "string") {
+      this.#toolbar.setName(session.name);
+      if (session.name !== "") document.title = `${session.name} · Stripedesk`;
+    }
+    this.#presets.setPresets(presets ?? []);
+    this.#presets.setCurrent(preset);
+    this.#setRole(role, permissions);
+    const { state, stage, reason, message } = session;
+    this.#update({ session: typeof state === "string" ? { state, stage, reason, message } : null });
+    if (document.activeElement === document.body) this.#canvas.focus({ preventScroll: true });
+  }
+
+  /**
+   * @param {string} role
+   * @param {string[]} permissions
+   */
+  #setRole(role, permissions) {
+    const mayType = permissions.includes("input");
+    if (!mayType) this.#keyboard.release();
+    this.#sender.enabled = mayType;
+    this.#toolbar.setRole(role, mayType);
+    this.#presets.setAllowed(permissions.includes("settings"));
+  }
+
+  async #toggleFullscreen() {
+    try {
+      if (document.fullscreenElement === null) await document.documentElement.requestFullscreen({ navigationUI: "hide" });
+      else await document.exitFullscreen();
+    } catch {
+      this.#overlay.toast("This browser does not allow fullscreen here.");
+    }
+    this.#canvas.focus({ preventScroll: true });
+  }
+
+  /** Ask a phone for its keyboard, or send it away. */
+  #toggleKeyboard() {
+    const open = this.#area.inputMode !== "none" && document.activeElement === this.#area;
+    this.#area.blur();
+    this.#area.inputMode = open ? "none" : "text";
+    if (!open) this.#area.focus({ preventScroll: true });
+  }
+
+  /** @param {Partial<import("./situation.js").Model>} [changes] */
+  #update(changes = {}) {
+    Object.assign(this.#model, changes);
+    this.#veil.show(describeSituation(this.#model));
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * What the veil says: a pure function from what is known to words and actions.
+ *
+ * No DOM. Sentences of the server win over the ones here; these stand in where it sends none.
+ */
+
+/**
+ * @typedef {object} Model
+ * @property {import("../core/connection.js").Status | null} status
+ * @property {{state: string, stage?: string | null, reason?: string | null, message?: string | null} | null} session
+ * @property {boolean} picture a frame of this connection is on the canvas
+ * @property {boolean} link the page of a share link
+ *
+ * @typedef {object} Situation
+ * @property {string} title
+ * @property {string} text
+ * @property {boolean} busy something goes on by itself
+ * @property {boolean} see the last picture may shine through
+ * @property {number} [retryMs] time to the next attempt
+ * @property {("retry" | "reload" | "login" | "portal")[]} actions
+ */
+
+/** @type {Record<string, string>} */
+const STAGES = {
+  sandbox: "Preparing a private sandbox…",
+  display: "Starting the display…",
+  desktop: "Starting the desktop…",
+  stream: "Starting the stream…",
+};
+
+/** @type {Record<string, string>} */
+const REASONS = {
+  "stopped-by-user": "It was stopped by its owner.",
+  "stopped-by-operator": "It was stopped by an administrator.",
+  "host-shut-down": "Its host was shut down.",
+  "host-lost": "Its host is gone, and the desktop with it.",
+  "desktop-exited": "The desktop ended by itself.",
+  "command-not-found": "The template's command does not exist on this host.",
+  "command-died": "The template's command ended at once.",
+};
+
+/** @type {Record<string, {title: string, text: string, actions: Situation["actions"]}>} */
+const REFUSALS = {
+  malformed: { title: "Something went wrong", text: "The server did not understand this page.", actions: ["reload"] },
+  unauthenticated: { title: "Please log in", text: "You are no longer logged in.", actions: ["login"] },
+  forbidden: { title: "No permission", text: "You may not watch this session.", actions: ["portal"] },
+  "unknown-session": { title: "No such session", text: "It may have been removed.", actions: ["portal"] },
+  version: { title: "A newer version is here", text: "Reload the page to go on.", actions: ["reload"] },
+  "link-closed": { title: "This link is closed", text: "It was revoked or has expired. Ask for a new one.", actions: [] },
+  "no-secret": {
+    title: "This link is not complete",
+    text: "Its last part, after the #, is missing. Copy the whole link and open it again.",
+    actions: [],
+  },
+  "session-ended": { title: "The session has ended", text: "", actions: ["portal"] },
+  "too-many": { title: "Too many viewers or tries", text: "Wait a moment.", actions: ["retry"] },
+  "not-supported": {
+    title: "This browser cannot show the session",
+    text: "It gives no canvas to draw on. Try another browser.",
+    actions: ["reload"],
+  },
+};
+
+/**
+ * @param {Model} model
+ * @returns {Situation | null} null when the picture speaks for itself
+ */
+export function describeSituation({ status, session, picture, link }) {
+  const over = session === null ? null : describeEnd(session, link);
+  if (over !== null) return over;
+  if (status === null || status.state === "connecting") {
+    const again = status !== null && status.attempt > 1;
+    return situation(again ? "Reconnecting" : "Connecting", "", { busy: true, actions: again ? ["retry"] : [] });
+  }
+  if (status.state === "waiting") return describeWait(status);
+  if (status.state === "closed") return describeRefusal(status, link);
+  if (session?.state === "requested" || session?.state === "starting") {
+    const waiting = session.state === "requested" ? "Waiting for a host…" : "This takes a few seconds.";
+    const text = session.message || STAGES[session.stage ?? ""] || waiting;
+    return situation("The session is starting", text, { busy: true, see: false });
+  }
+  if (session?.state === "recovering") {
+    return situation("The picture will be back in a moment", session.message || "Its stream is starting again.", { busy: true });
+  }
+  if (session?.state === "stopping") return situation("The session is stopping", "", { busy: true });
+  return picture ? null : situation("Waiting for the picture", "", { busy: true });
+}
+
+/**
+ * @param {NonNullable<Model["session"]>} session
+ * @param {boolean} link
+ */
+function describeEnd(session, link) {
+  if (session.state !== "ended" && session.state !== "failed") return null;
+  const title = session.state === "failed" ? "The session has failed" : "The session has ended";
+  const text = session.message || REASONS[session.reason ?? ""] || "";
+  return situation(title, text, { see: false, actions: link ? [] : ["portal"] });
+}
+
+/** @param {import("../core/connection.js").Status} status */
+function describeWait({ code, message, retryMs }) {
+  const title = code === "too-many" ? REFUSALS["too-many"].title : "Connection lost";
+  return situation(title, message ?? "", { busy: true, retryMs, actions: ["retry"] });
+}
+
+/**
+ * @param {import("../core/connection.js").Status} status
+ * @param {boolean} link
+ */
+function describeRefusal({ code, message }, link) {
+  const known = REFUSALS[code ?? ""] ?? { title: "Disconnected", text: "", actions: ["retry"] };
+  const actions = known.actions.filter((action) => !link || (action !== "portal" && action !== "login"));
+  return situation(known.title, message || known.text, { see: false, actions });
+}
+
+/**
+ * @param {string} title
+ * @param {string} text
+ * @param {Partial<Situation>} rest
+ * @returns {Situation}
+ */
+function situation(title, text, rest) {
+  return { title, text, busy: false, see: true, actions: [], ...rest };
+}
