@@ -8,3 +8,6 @@ class SessionsConfig(AppConfig):
     label = "desktops"
     verbose_name = "Desktops"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from . import checks  # noqa: F401 - registers the system checks

@@ -1,0 +1,17 @@
+"""The admin: stock `ModelAdmin`s under a name of our own."""
+
+from django.contrib import admin
+
+from ..forms.login import AdminLoginForm
+from .desktop_session import DesktopSessionAdmin
+from .quality_preset import QualityPresetAdmin
+from .session_host import SessionHostAdmin
+from .session_template import SessionTemplateAdmin
+from .user import UserAdmin
+
+admin.site.site_title = "Stripedesk"
+admin.site.site_header = "Stripedesk"
+admin.site.index_title = "Administration"
+admin.site.login_form = AdminLoginForm
+
+__all__ = ["DesktopSessionAdmin", "QualityPresetAdmin", "SessionHostAdmin", "SessionTemplateAdmin", "UserAdmin"]
