@@ -1,0 +1,167 @@
+/* colour.c - BGRX to planar YCbCr, BT.709 limited range.
+ *
+ * 15-bit fixed point. The coefficients of each row are rounded so that white gives exactly 235, and grey exactly 128 in both
+ * chroma planes. SSE2 and portable code compute the same integers.
+ */
+#include "colour.h"
+
+#if defined(__SSE2__)
+#define HAVE_SSE2 1
+#include <emmintrin.h>
+#else
+#define HAVE_SSE2 0
+#endif
+
+#define BITS 15
+
+struct coefficients {
+	int16_t b, g, r;
+	int offset;
+};
+
+/* round(32768 * 219/255 * (0.0722, 0.7152, 0.2126)), and 224/255 * the same for B-Y over 1.8556 and R-Y over 1.5748. */
+static const struct coefficients luma = { 2032, 20127, 5983, 16 };
+static const struct coefficients blue = { 14392, -11094, -3298, 128 };
+static const struct coefficients red = { -1320, -13072, 14392, 128 };
+
+static bool portable_only;
+
+void se_colour_use_portable(bool portable)
+{
+	portable_only = portable;
+}
+
+/* `shift` is BITS for a pixel, BITS + 2 for the sum of four. */
+static uint8_t convert(const struct coefficients *c, int b, int g, int r, int shift)
+{
+	int value = c->b * b + c->g * g + c->r * r + (c->offset << shift) + (1 << (shift - 1));
+
+	return (uint8_t)(value >> shift); /* 16..240 by construction */
+}
+
+static void plane_portable(const struct coefficients *c, const uint8_t *bgrx, int from, int count, uint8_t *out)
+{
+	for (int i = from; i < count; i++)
+		out[i] = convert(c, bgrx[i * 4], bgrx[i * 4 + 1], bgrx[i * 4 + 2], BITS);
+}
+
+static void halves_portable(const uint8_t *top, const uint8_t *bottom, int from, int count, uint8_t *u, uint8_t *v)
+{
+	for (int i = from; i < count; i++) {
+		const uint8_t *t = top + (size_t)i * 8, *l = bottom + (size_t)i * 8;
+		int b = t[0] + t[4] + l[0] + l[4];
+		int g = t[1] + t[5] + l[1] + l[5];
+		int r = t[2] + t[6] + l[2] + l[6];
+
+		u[i] = convert(&blue, b, g, r, BITS + 2);
+		v[i] = convert(&red, b, g, r, BITS + 2);
+	}
+}
+
+#if HAVE_SSE2
+static __m128i pairs(const struct coefficients *c)
+{
+	return _mm_set_epi16(0, c->r, c->g, c->b, 0, c->r, c->g, c->b);
+}
+
+/* Two vectors of two pixels each, 16 bits a channel, to four values of 32 bits. */
+static __m128i dot_4(__m128i low, __m128i high, __m128i c, __m128i add)
+{
+	__m128 a = _mm_castsi128_ps(_mm_madd_epi16(low, c)), b = _mm_castsi128_ps(_mm_madd_epi16(high, c));
+	__m128i even = _mm_castps_si128(_mm_shuffle_ps(a, b, _MM_SHUFFLE(2, 0, 2, 0)));
+	__m128i odd = _mm_castps_si128(_mm_shuffle_ps(a, b, _MM_SHUFFLE(3, 1, 3, 1)));
+
+	return _mm_add_epi32(_mm_add_epi32(even, odd), add);
+}
+
+static __m128i plane_4(const uint8_t *bgrx, __m128i c, __m128i add)
+{
+	const __m128i zero = _mm_setzero_si128();
+	__m128i pixels = _mm_loadu_si128((const __m128i *)bgrx);
+	__m128i sums = dot_4(_mm_unpacklo_epi8(pixels, zero), _mm_unpackhi_epi8(pixels, zero), c, add);
+
+	return _mm_srai_epi32(sums, BITS);
+}
+
+/* Returns how many values were written: a multiple of 16. */
+static int plane_sse2(const struct coefficients *c, const uint8_t *bgrx, int count, uint8_t *out)
+{
+	const __m128i pair = pairs(c), add = _mm_set1_epi32((c->offset << BITS) + (1 << (BITS - 1)));
+	int i;
+
+	for (i = 0; i + 16 <= count; i += 16) {
+		const uint8_t *from = bgrx + (size_t)i * 4;
+		__m128i low = _mm_packs_epi32(plane_4(from, pair, add), plane_4(from + 16, pair, add));
+		__m128i high = _mm_packs_epi32(plane_4(from + 32, pair, add), plane_4(from + 48, pair, add));
+
+		_mm_storeu_si128((__m128i *)(out + i), _mm_packus_epi16(low, high));
+	}
+	return i;
+}
+
+/* Sums of 2x2 blocks: 4 pixels of two rows to 2 sums of 16 bits a channel. */
+static __m128i sum_blocks(const uint8_t *top, const uint8_t *bottom)
+{
+	const __m128i zero = _mm_setzero_si128();
+	__m128i t = _mm_loadu_si128((const __m128i *)top), l = _mm_loadu_si128((const __m128i *)bottom);
+	__m128i low = _mm_add_epi16(_mm_unpacklo_epi8(t, zero), _mm_unpacklo_epi8(l, zero));
+	__m128i high = _mm_add_epi16(_mm_unpackhi_epi8(t, zero), _mm_unpackhi_epi8(l, zero));
+
+	return _mm_add_epi16(_mm_unpacklo_epi64(low, high), _mm_unpackhi_epi64(low, high));
+}
+
+/* Returns how many values were written: a multiple of 8. */
+static int halves_sse2(const uint8_t *top, const uint8_t *bottom, int count, uint8_t *u, uint8_t *v)
+{
+	const int shift = BITS + 2;
+	const __m128i pair_u = pairs(&blue), pair_v = pairs(&red);
+	const __m128i add = _mm_set1_epi32((128 << shift) + (1 << (shift - 1)));
+	int i;
+
+	for (i = 0; i + 8 <= count; i += 8) {
+		const uint8_t *t = top + (size_t)i * 8, *l = bottom + (size_t)i * 8;
+		__m128i s0 = sum_blocks(t, l), s1 = sum_blocks(t + 16, l + 16);
+		__m128i s2 = sum_blocks(t + 32, l + 32), s3 = sum_blocks(t + 48, l + 48);
+		__m128i u16 = _mm_packs_epi32(_mm_srai_epi32(dot_4(s0, s1, pair_u, add), shift),
+		                              _mm_srai_epi32(dot_4(s2, s3, pair_u, add), shift));
+		__m128i v16 = _mm_packs_epi32(_mm_srai_epi32(dot_4(s0, s1, pair_v, add), shift),
+		                              _mm_srai_epi32(dot_4(s2, s3, pair_v, add), shift));
+
+		_mm_storel_epi64((__m128i *)(u + i), _mm_packus_epi16(u16, u16));
+		_mm_storel_epi64((__m128i *)(v + i), _mm_packus_epi16(v16, v16));
+	}
+	return i;
+}
+#endif
+
+static void plane(const struct coefficients *c, const uint8_t *bgrx, int count, uint8_t *out)
+{
+	int done = 0;
+
+#if HAVE_SSE2
+	if (!portable_only)
+		done = plane_sse2(c, bgrx, count, out);
+#endif
+	plane_portable(c, bgrx, done, count, out);
+}
+
+void se_colour_row_444(const uint8_t *bgrx, int count, uint8_t *y, uint8_t *u, uint8_t *v)
+{
+	plane(&luma, bgrx, count, y);
+	plane(&blue, bgrx, count, u);
+	plane(&red, bgrx, count, v);
+}
+
+void se_colour_rows_420(const uint8_t *top, const uint8_t *bottom, int count, uint8_t *y_top, uint8_t *y_bottom,
+                        uint8_t *u, uint8_t *v)
+{
+	int done = 0;
+
+	plane(&luma, top, count, y_top);
+	plane(&luma, bottom, count, y_bottom);
+#if HAVE_SSE2
+	if (!portable_only)
+		done = halves_sse2(top, bottom, count / 2, u, v);
+#endif
+	halves_portable(top, bottom, done, count / 2, u, v);
+}

@@ -1,0 +1,283 @@
+/* encoder_h264.c - one H.264 stream through x264. */
+#include "encoder_h264.h"
+
+#ifndef SE_WITH_X264
+#define SE_WITH_X264 1
+#endif
+
+int se_has_h264(void)
+{
+	return SE_WITH_X264;
+}
+
+#if SE_WITH_X264
+
+#include <pthread.h>
+#include <string.h>
+#include <x264.h>
+
+#include "colour.h"
+#include "frame.h"
+
+#define CRF_WORST 51
+
+/* libx264 keeps tables of its own: two concurrent opens corrupt the heap. */
+static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
+
+struct se_h264 {
+	x264_t *x264;
+	x264_param_t parameters;
+	x264_picture_t picture; /* planes persist: only what changed is converted */
+	int width, height;      /* visible */
+	int coded_width, coded_height;
+	int chroma, crf;
+	int64_t pictures;
+	uint8_t *lines; /* two rows of coded_width BGRX pixels, for the repeated right edge */
+};
+
+static int set_parameters(x264_param_t *p, int width, int height, int chroma, int crf, int framerate)
+{
+	if (x264_param_default_preset(p, "ultrafast", "zerolatency") < 0)
+		return -1;
+	p->i_log_level = X264_LOG_NONE;
+	p->i_threads = 1;
+	p->b_sliced_threads = 0;
+	p->i_width = width;
+	p->i_height = height;
+	p->i_csp = chroma == 444 ? X264_CSP_I444 : X264_CSP_I420;
+	p->i_fps_num = (uint32_t)framerate;
+	p->i_fps_den = 1;
+	p->b_vfr_input = 0;
+	p->i_keyint_max = X264_KEYINT_MAX_INFINITE;
+	p->i_scenecut_threshold = 0;
+	p->b_repeat_headers = 1;
+	p->b_annexb = 1;
+	p->rc.i_rc_method = X264_RC_CRF;
+	p->rc.f_rf_constant = (float)crf;
+	p->rc.i_qp_max = 51; /* above it x264's emergency values freeze rows into visible seams */
+	p->rc.i_aq_mode = X264_AQ_NONE;
+	p->rc.b_filler = 0;
+	p->vui.i_colorprim = 1; /* BT.709 */
+	p->vui.i_transfer = 1;
+	p->vui.i_colmatrix = 1;
+	p->vui.b_fullrange = 0;
+	return x264_param_apply_profile(p, chroma == 444 ? "high444" : "baseline");
+}
+
+static x264_t *open_locked(x264_param_t *parameters)
+{
+	x264_t *x264;
+
+	pthread_mutex_lock(&open_lock);
+	x264 = x264_encoder_open(parameters);
+	pthread_mutex_unlock(&open_lock);
+	return x264;
+}
+
+struct se_h264 *se_h264_open(int width, int height, int chroma, int crf, int framerate)
+{
+	struct se_h264 *self = calloc(1, sizeof *self);
+
+	if (!self) {
+		se_error_set(SE_E_NOMEM, "out of memory: an H.264 encoder");
+		return NULL;
+	}
+	self->width = width;
+	self->height = height;
+	self->coded_width = (width + 15) & ~15;
+	self->coded_height = (height + 15) & ~15;
+	self->chroma = chroma;
+	self->crf = crf;
+	self->lines = malloc((size_t)self->coded_width * 8);
+	if (!self->lines ||
+	    x264_picture_alloc(&self->picture, chroma == 444 ? X264_CSP_I444 : X264_CSP_I420, self->coded_width,
+	                       self->coded_height) < 0) {
+		se_error_set(SE_E_NOMEM, "out of memory: an H.264 encoder for %dx%d pixels", width, height);
+		free(self->lines);
+		free(self);
+		return NULL;
+	}
+	if (set_parameters(&self->parameters, self->coded_width, self->coded_height, chroma, crf, framerate) == 0)
+		self->x264 = open_locked(&self->parameters);
+	if (!self->x264) {
+		se_error_set(SE_E_ENCODER, "x264 could not open an encoder for %dx%d pixels", width, height);
+		se_h264_free(self);
+		return NULL;
+	}
+	return self;
+}
+
+void se_h264_free(struct se_h264 *self)
+{
+	if (!self)
+		return;
+	if (self->x264) {
+		pthread_mutex_lock(&open_lock);
+		x264_encoder_close(self->x264);
+		pthread_mutex_unlock(&open_lock);
+	}
+	x264_picture_clean(&self->picture);
+	free(self->lines);
+	free(self);
+}
+
+bool se_h264_fits(const struct se_h264 *self, int width, int height, int chroma)
+{
+	return self->width == width && self->height == height && self->chroma == chroma;
+}
+
+/* Pixels [x0, x1) of a row; beyond the visible width the last pixel repeats, built in `line`. */
+static const uint8_t *row_pixels(const struct se_h264 *self, const uint8_t *row, int x0, int x1, uint8_t *line)
+{
+	if (x1 <= self->width)
+		return row + (size_t)x0 * 4;
+	memcpy(line, row + (size_t)x0 * 4, (size_t)(self->width - x0) * 4);
+	for (int x = self->width; x < x1; x++)
+		memcpy(line + (size_t)(x - x0) * 4, row + (size_t)(self->width - 1) * 4, 4);
+	return line;
+}
+
+static uint8_t *plane_at(const struct se_h264 *self, int plane, int x, int y)
+{
+	return self->picture.img.plane[plane] + (size_t)y * (size_t)self->picture.img.i_stride[plane] + x;
+}
+
+void se_h264_update(struct se_h264 *self, const uint8_t *bgrx, size_t stride, struct se_rect rect)
+{
+	int x0 = rect.x & ~1, y0 = rect.y & ~1, x1 = rect.x + rect.w, y1 = rect.y + rect.h;
+
+	/* Whole 2x2 blocks, and all of the padding with the edge it repeats. */
+	x1 = x1 == self->width ? self->coded_width : (x1 + 1) & ~1;
+	y1 = y1 == self->height ? self->coded_height : (y1 + 1) & ~1;
+	for (int y = y0; y < y1; y += 2) {
+		int top_y = y < self->height ? y : self->height - 1;
+		int bottom_y = y + 1 < self->height ? y + 1 : self->height - 1;
+		const uint8_t *top = row_pixels(self, bgrx + (size_t)top_y * stride, x0, x1, self->lines);
+		const uint8_t *bottom = row_pixels(self, bgrx + (size_t)bottom_y * stride, x0, x1,
+		                                   self->lines + (size_t)self->coded_width * 4);
+
+		if (self->chroma == 444) {
+			se_colour_row_444(top, x1 - x0, plane_at(self, 0, x0, y), plane_at(self, 1, x0, y), plane_at(self, 2, x0, y));
+			se_colour_row_444(bottom, x1 - x0, plane_at(self, 0, x0, y + 1), plane_at(self, 1, x0, y + 1),
+			                  plane_at(self, 2, x0, y + 1));
+		} else {
+			se_colour_rows_420(top, bottom, x1 - x0, plane_at(self, 0, x0, y), plane_at(self, 0, x0, y + 1),
+			                   plane_at(self, 1, x0 / 2, y / 2), plane_at(self, 2, x0 / 2, y / 2));
+		}
+	}
+}
+
+static int set_crf(struct se_h264 *self, int crf)
+{
+	if (crf == self->crf)
+		return 0;
+	self->parameters.rc.f_rf_constant = (float)crf;
+	if (x264_encoder_reconfig(self->x264, &self->parameters) < 0)
+		return se_error_set(SE_E_ENCODER, "x264 refused the rate factor %d", crf);
+	self->crf = crf;
+	return 0;
+}
+
+/* Copies the access unit without its SEI, which only names the encoder. */
+static int copy_units(struct se_buffer *out, const x264_nal_t *units, int count)
+{
+	size_t total = 0;
+	int code;
+
+	for (int i = 0; i < count; i++)
+		total += (size_t)units[i].i_payload;
+	code = se_buffer_reserve(out, total);
+	if (code < 0)
+		return code;
+	for (int i = 0; i < count; i++) {
+		if (units[i].i_type == NAL_SEI)
+			continue;
+		memcpy(out->data + out->size, units[i].p_payload, (size_t)units[i].i_payload);
+		out->size += (size_t)units[i].i_payload;
+	}
+	return SE_OK;
+}
+
+static int encode_once(struct se_h264 *self, bool key, struct se_buffer *out)
+{
+	x264_picture_t result;
+	x264_nal_t *units = NULL;
+	int count = 0, size, code;
+
+	self->picture.i_type = key ? X264_TYPE_IDR : X264_TYPE_AUTO;
+	self->picture.i_pts = self->pictures++;
+	size = x264_encoder_encode(self->x264, &units, &count, &self->picture, &result);
+	if (size <= 0)
+		return se_error_set(SE_E_ENCODER, "x264 gave no picture (%d)", size);
+	code = copy_units(out, units, count);
+	return code < 0 ? code : result.b_keyframe;
+}
+
+/* The quantizer x264 gives the first picture of a stream of that rate factor: 6 * log2(ip_factor 1.4) finer. */
+static int key_quantizer(int crf)
+{
+	return crf > 3 ? crf - 3 : 1;
+}
+
+int se_h264_encode(struct se_h264 *self, bool key, int crf, struct se_buffer *out)
+{
+	for (;;) {
+		int code = key ? SE_OK : set_crf(self, crf);
+
+		if (code < 0)
+			return code;
+		/* Left alone, x264 gives a later key frame the mean quantizer of the deltas before it, whatever the rate factor. */
+		self->picture.i_qpplus1 = key ? key_quantizer(crf) + 1 : X264_QP_AUTO;
+		code = encode_once(self, key, out);
+		if (code < 0 || out->size <= SE_FRAME_MAX - SE_FRAME_HEADER - SE_FRAME_RECORD || crf >= CRF_WORST)
+			return code;
+		/* No message may be that large: encode again, coarser, as a key frame, for this delta is not sent. */
+		key = true;
+		crf = crf + 10 < CRF_WORST ? crf + 10 : CRF_WORST;
+	}
+}
+
+void se_h264_coded_size(const struct se_h264 *self, int *width, int *height)
+{
+	*width = self->coded_width;
+	*height = self->coded_height;
+}
+
+#else
+
+struct se_h264 *se_h264_open(int width, int height, int chroma, int crf, int framerate)
+{
+	(void)width, (void)height, (void)chroma, (void)crf, (void)framerate;
+	se_error_set(SE_E_UNSUPPORTED, "this engine was built without x264, so it has no H.264 mode");
+	return NULL;
+}
+
+void se_h264_free(struct se_h264 *self)
+{
+	(void)self;
+}
+
+bool se_h264_fits(const struct se_h264 *self, int width, int height, int chroma)
+{
+	(void)self, (void)width, (void)height, (void)chroma;
+	return false;
+}
+
+void se_h264_update(struct se_h264 *self, const uint8_t *bgrx, size_t stride, struct se_rect rect)
+{
+	(void)self, (void)bgrx, (void)stride, (void)rect;
+}
+
+int se_h264_encode(struct se_h264 *self, bool key, int crf, struct se_buffer *out)
+{
+	(void)self, (void)key, (void)crf, (void)out;
+	return se_error_set(SE_E_UNSUPPORTED, "this engine was built without x264, so it has no H.264 mode");
+}
+
+void se_h264_coded_size(const struct se_h264 *self, int *width, int *height)
+{
+	(void)self;
+	*width = *height = 0;
+}
+
+#endif

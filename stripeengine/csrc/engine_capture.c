@@ -1,0 +1,154 @@
+/* engine_capture.c - from damage to changed rectangles and an up-to-date reference picture. Engine thread; the comparison
+ * of large areas is shared with the pool, stripe by stripe. */
+#include "engine_private.h"
+
+#include <string.h>
+
+#include "clock.h"
+#include "damage.h"
+#include "error.h"
+#include "pool.h"
+
+#define GRAB_GAP_ROWS 96        /* two grabs cost as much as one that has this many rows to spare */
+#define PARALLEL_PIXELS 1000000 /* a comparison of fewer is over before a helper is awake */
+
+struct interval {
+	int y0, y1;
+};
+
+struct comparison {
+	struct se_engine *engine;
+	const struct se_image *image;
+	int first; /* index of the first stripe */
+	struct interval rows;
+	bool everything;
+};
+
+int se_engine_layout(struct se_engine *self)
+{
+	int width, height, code;
+
+	self->source->vtable->size(self->source, &width, &height);
+	if (width == self->reference.width && height == self->reference.height)
+		return SE_OK;
+	code = se_picture_resize(&self->reference, width, height);
+	if (code == SE_OK)
+		code = se_stripes_layout(&self->stripes, width, height, se_settings_stripe_height(&self->settings, height), true);
+	if (code < 0)
+		return code;
+	if (!self->refresh && se_region_empty(&self->dirty))
+		self->dirty_since = se_now_us();
+	se_region_clear(&self->dirty);
+	self->refresh = true;
+	self->resized = true;
+	return SE_OK;
+}
+
+static void take_over(struct se_engine *self, struct se_stripe *stripe, const struct se_image *image,
+                      struct se_rect rect)
+{
+	if (!self->refresh)
+		rect = se_damage_compare(&self->reference, image->pixels, image->stride, rect);
+	if (se_rect_empty(rect))
+		return;
+	se_picture_copy(&self->reference, image->pixels, image->stride, rect);
+	se_stripe_add_changed(stripe, rect);
+	stripe->hash_valid = false;
+}
+
+/* Compares one stripe inside the damage, or all of it. */
+static void compare_stripe(void *context, size_t index)
+{
+	const struct comparison *comparison = context;
+	struct se_engine *self = comparison->engine;
+	const struct se_image *image = comparison->image;
+	struct se_stripe *stripe = &self->stripes.items[comparison->first + (int)index];
+	struct se_rect area = se_stripe_rect(&self->stripes, stripe);
+	uint64_t hash;
+
+	if (!comparison->everything) {
+		area = se_rect_intersect(area, (struct se_rect){ 0, comparison->rows.y0, self->reference.width,
+		                                                 comparison->rows.y1 - comparison->rows.y0 });
+		for (int i = 0; i < self->dirty.count; i++)
+			take_over(self, stripe, image, se_rect_intersect(self->dirty.rects[i], area));
+		return;
+	}
+	/* A hash reads the picture once where a comparison reads two; equal hashes end it there. */
+	hash = se_damage_hash(image->pixels, image->stride, image->width, stripe->y, stripe->y + stripe->h);
+	if (stripe->hash_valid && stripe->hash == hash)
+		return;
+	take_over(self, stripe, image, area);
+	stripe->hash = hash;
+	stripe->hash_valid = true;
+}
+
+static int capture_rows(struct se_engine *self, struct interval rows, bool everything)
+{
+	struct se_image image;
+	struct comparison comparison = { self, &image, rows.y0 / self->stripes.height, rows, everything };
+	int last = (rows.y1 - 1) / self->stripes.height, code;
+
+	code = self->source->vtable->grab(self->source, rows.y0, rows.y1, &image);
+	if (code < 0)
+		return code;
+	if (image.width != self->reference.width || image.height != self->reference.height)
+		return SE_E_AGAIN; /* resized meanwhile: poll is about to say so */
+	se_pool_run(compare_stripe, &comparison, (size_t)(last - comparison.first + 1),
+	            (int64_t)(rows.y1 - rows.y0) * image.width >= PARALLEL_PIXELS, &self->helper_cpu_ns);
+	return SE_OK;
+}
+
+/* Row intervals that hold all damage, apart by more than GRAB_GAP_ROWS. Returns how many. */
+static int damage_intervals(const struct se_region *dirty, struct interval *out)
+{
+	int count = 0;
+
+	for (int i = 0; i < dirty->count; i++) {
+		struct interval add = { dirty->rects[i].y, dirty->rects[i].y + dirty->rects[i].h };
+
+		for (int j = 0; j < count;) {
+			if (add.y0 > out[j].y1 + GRAB_GAP_ROWS || out[j].y0 > add.y1 + GRAB_GAP_ROWS) {
+				j++;
+				continue;
+			}
+			add.y0 = add.y0 < out[j].y0 ? add.y0 : out[j].y0;
+			add.y1 = add.y1 > out[j].y1 ? add.y1 : out[j].y1;
+			out[j] = out[--count]; /* the grown one may reach others: look at all again */
+			j = 0;
+		}
+		out[count++] = add;
+	}
+	return count;
+}
+
+static void note_changes(struct se_engine *self, uint64_t now)
+{
+	for (int i = 0; i < self->stripes.count; i++)
+		if (!se_region_empty(&self->stripes.items[i].changed))
+			self->stripes.items[i].changed_us = now;
+}
+
+int se_engine_capture(struct se_engine *self, bool scan, uint64_t now)
+{
+	struct interval intervals[SE_REGION_MAX];
+	bool everything = scan || self->refresh;
+	int count = 1, code = SE_OK;
+
+	intervals[0] = (struct interval){ 0, self->reference.height };
+	if (!everything)
+		count = damage_intervals(&self->dirty, intervals);
+	for (int i = 0; i < count && code == SE_OK; i++)
+		code = capture_rows(self, intervals[i], everything);
+	if (scan) {
+		self->last_scan_us = now;
+		pthread_mutex_lock(&self->lock);
+		self->stats.scans++;
+		pthread_mutex_unlock(&self->lock);
+	}
+	if (code < 0)
+		return code;
+	note_changes(self, now);
+	se_region_clear(&self->dirty);
+	self->refresh = false;
+	return SE_OK;
+}

@@ -1,0 +1,295 @@
+/* engine_frame.c - from changed rectangles and due paint-overs to finished messages. Engine thread; encoding in the pool.
+ *
+ * What is taken on for a frame leaves its stripe's lists when the job is made and returns to them if the job or the message
+ * fails, so nothing is ever lost or sent twice.
+ */
+#include "engine_private.h"
+
+#include <string.h>
+
+#include "clock.h"
+#include "error.h"
+
+#define FAILURES_MAX 5 /* frames in a row with a failed op before the engine gives up */
+
+/* Paint-overs a frame, so that a screen that stops at once is not one spike. */
+#define PAINT_JPEG 4
+#define PAINT_H264 2
+
+static uint64_t trigger_us(const struct se_settings *settings)
+{
+	return (uint64_t)settings->paint_over_trigger_frames * 1000000u / (uint64_t)settings->framerate;
+}
+
+uint64_t se_engine_paint_due(const struct se_engine *self)
+{
+	uint64_t due = SE_NEVER;
+
+	for (int i = 0; i < self->stripes.count; i++) {
+		const struct se_stripe *stripe = &self->stripes.items[i];
+		uint64_t at = stripe->changed_us + trigger_us(&self->settings);
+
+		if (at < due && se_stripe_wants_paint(stripe, &self->settings))
+			due = at;
+	}
+	return due;
+}
+
+/* True if a change goes out in the best quality there is, so that nothing better follows. */
+static bool already_final(const struct se_settings *settings)
+{
+	return settings->paint_over && (settings->mode == SE_MODE_JPEG
+	                                        ? settings->jpeg_quality >= settings->paint_over_jpeg_quality
+	                                        : settings->h264_crf <= settings->paint_over_crf);
+}
+
+static struct se_job *add_job(struct se_engine *self, struct se_stripe *stripe, struct se_rect rect, bool paint)
+{
+	const struct se_settings *settings = &self->settings;
+	struct se_job *job = se_jobs_add(&self->jobs);
+
+	if (!job)
+		return NULL;
+	job->rect = rect;
+	job->stripe = stripe;
+	job->stream = (uint16_t)(stripe - self->stripes.items);
+	job->mode = settings->mode;
+	job->chroma = settings->chroma;
+	job->framerate = settings->framerate;
+	job->paint = paint;
+	if (settings->mode == SE_MODE_JPEG)
+		job->quality = paint ? settings->paint_over_jpeg_quality : settings->jpeg_quality;
+	else
+		job->quality = paint ? settings->paint_over_crf : settings->h264_crf;
+	return job;
+}
+
+static int add_jpeg_jobs(struct se_engine *self, struct se_stripe *stripe, bool paint)
+{
+	struct se_region *rects = paint ? &stripe->lossy : &stripe->changed;
+
+	while (!se_region_empty(rects)) {
+		struct se_job *job = add_job(self, stripe, rects->rects[rects->count - 1], paint);
+
+		if (!job)
+			return SE_E_NOMEM;
+		job->final = paint || already_final(&self->settings);
+		rects->count--;
+	}
+	return SE_OK;
+}
+
+static int add_h264_job(struct se_engine *self, struct se_stripe *stripe, bool paint)
+{
+	struct se_job *job = add_job(self, stripe, se_stripe_rect(&self->stripes, stripe), paint);
+
+	if (!job)
+		return SE_E_NOMEM;
+	job->changed = stripe->changed;
+	job->key = paint || stripe->key_due;
+	/* A delta leaves most of a stripe as it was: only a key frame can promise that all of it is final. */
+	job->final = paint || (job->key && already_final(&self->settings));
+	se_region_clear(paint ? &stripe->lossy : &stripe->changed);
+	return SE_OK;
+}
+
+static int add_stripe(struct se_engine *self, struct se_stripe *stripe, bool paint)
+{
+	return self->settings.mode == SE_MODE_JPEG ? add_jpeg_jobs(self, stripe, paint)
+	                                           : add_h264_job(self, stripe, paint);
+}
+
+static int collect(struct se_engine *self, uint64_t now)
+{
+	int paints = self->settings.mode == SE_MODE_JPEG ? PAINT_JPEG : PAINT_H264, code = SE_OK;
+
+	se_jobs_clear(&self->jobs, &self->reference);
+	for (int i = 0; i < self->stripes.count && code == SE_OK; i++) {
+		struct se_stripe *stripe = &self->stripes.items[i];
+
+		if (!se_region_empty(&stripe->changed)) {
+			code = add_stripe(self, stripe, false);
+		} else if (paints > 0 && se_stripe_wants_paint(stripe, &self->settings) &&
+		           stripe->changed_us + trigger_us(&self->settings) <= now) {
+			paints--;
+			code = add_stripe(self, stripe, true);
+		}
+	}
+	return code;
+}
+
+/* The message with this job was not made: its pixels are still due. */
+static void put_back(struct se_job *job)
+{
+	struct se_stripe *stripe = job->stripe;
+
+	if (job->mode == SE_MODE_H264)
+		stripe->key_due = true; /* the viewers lack a picture that the encoder may refer to */
+	if (job->paint)
+		se_stripe_add_lossy(stripe, job->rect, -1, 0);
+	else
+		se_stripe_add_changed(stripe, job->rect);
+}
+
+/* The message with this job is made: notes what it leaves to better. */
+static void settle(struct se_job *job, uint64_t now)
+{
+	struct se_stripe *stripe = job->stripe;
+
+	if (job->mode == SE_MODE_H264) {
+		stripe->encoder_used_us = now;
+		if (job->is_key)
+			stripe->key_due = false;
+		if (job->is_key && !job->final) {
+			se_stripe_add_lossy(stripe, job->rect, job->mode, job->quality);
+			return;
+		}
+		for (int i = 0; i < job->changed.count && !job->final; i++)
+			se_stripe_add_lossy(stripe, job->changed.rects[i], job->mode, job->quality);
+	} else if (!job->final) {
+		se_stripe_add_lossy(stripe, job->rect, job->mode, job->quality);
+	}
+}
+
+static int reserve_slot(struct se_engine *self, size_t count)
+{
+	struct se_frame **slot;
+
+	if (count <= self->slot_capacity)
+		return SE_OK;
+	slot = realloc(self->slot, count * sizeof *slot);
+	if (!slot)
+		return se_error_set(SE_E_NOMEM, "out of memory: %zu messages", count);
+	self->slot = slot;
+	self->slot_capacity = count;
+	return SE_OK;
+}
+
+/* Packs what was encoded into messages. Returns how many ops are in them; *messages are in `packed`. */
+static size_t pack(struct se_engine *self, struct se_frame **packed, size_t *messages, uint64_t capture_us,
+                   uint64_t begun_us)
+{
+	size_t done = 0;
+
+	*messages = 0;
+	while (done < self->jobs.op_count) {
+		size_t count = se_frame_fit(self->jobs.ops + done, self->jobs.op_count - done);
+		struct se_frame_info info = {
+			.kind = SE_KIND_FRAME,
+			.flags = self->resized ? SE_FLAG_RESIZED : 0,
+			.epoch = self->epoch,
+			.frame_id = self->frame_id + 1,
+			.width = self->reference.width,
+			.height = self->reference.height,
+			.capture_us = capture_us,
+			.encode_us = (uint32_t)(se_now_us() - begun_us),
+		};
+
+		packed[*messages] = se_frame_pack(&info, self->jobs.ops + done, count);
+		if (!packed[*messages])
+			break;
+		++*messages;
+		self->resized = false;
+		self->frame_id++;
+		done += count;
+	}
+	return done;
+}
+
+/* Puts the messages where the consumer takes them. The slot is empty: this thread only builds when it is. */
+static void hand_out(struct se_engine *self, struct se_frame **packed, size_t messages, size_t ops, uint64_t latency)
+{
+	struct se_stats *stats = &self->stats;
+
+	pthread_mutex_lock(&self->lock);
+	self->slot_next = 0;
+	self->slot_count = messages;
+	for (size_t i = 0; i < messages; i++) {
+		self->slot[i] = packed[i];
+		stats->bytes += se_frame_size(packed[i]);
+	}
+	stats->frames += messages;
+	stats->ops += ops;
+	stats->width = self->reference.width;
+	stats->height = self->reference.height;
+	if (latency != SE_NEVER) {
+		uint32_t at = self->latency_next++ % (uint32_t)(sizeof stats->latency_us / sizeof *stats->latency_us);
+
+		stats->latency_us[at] = latency < UINT32_MAX ? (uint32_t)latency : UINT32_MAX;
+		if (at >= stats->latency_count)
+			stats->latency_count = at + 1;
+	}
+	pthread_mutex_unlock(&self->lock);
+	se_engine_signal(self->event_fd);
+}
+
+/* Failures are retried with the next frame; the engine fails when none of several frames was free of them. */
+static int judge(struct se_engine *self, int code, const char *text)
+{
+	if (code == SE_OK) {
+		self->failures_in_a_row = 0;
+		return SE_OK;
+	}
+	if (++self->failures_in_a_row < FAILURES_MAX)
+		return SE_OK;
+	return se_error_set(code, "encoding failed %d times in a row: %.200s", self->failures_in_a_row, text);
+}
+
+static int finish(struct se_engine *self, uint64_t capture_us, uint64_t begun_us, bool changed)
+{
+	struct se_jobs *jobs = &self->jobs;
+	struct se_frame **packed = calloc(jobs->op_count + 1, sizeof *packed);
+	const char *text = "out of memory";
+	size_t messages = 0, sent = 0;
+	uint64_t now;
+	int code = SE_OK;
+
+	pthread_mutex_lock(&self->lock); /* `slot` is shared */
+	if (!packed || reserve_slot(self, jobs->op_count) < 0)
+		code = SE_E_NOMEM;
+	pthread_mutex_unlock(&self->lock);
+	if (code == SE_OK)
+		sent = pack(self, packed, &messages, capture_us, begun_us);
+	if (sent < jobs->op_count) {
+		code = SE_E_ENCODER;
+		text = se_error_message();
+	}
+	now = se_now_us();
+	for (size_t i = 0; i < jobs->op_count; i++)
+		if (i < sent)
+			settle(&jobs->items[jobs->op_jobs[i]], now);
+		else
+			put_back(&jobs->items[jobs->op_jobs[i]]);
+	for (size_t i = 0; i < jobs->count; i++) {
+		if (jobs->items[i].code == SE_OK)
+			continue;
+		put_back(&jobs->items[i]);
+		code = jobs->items[i].code;
+		text = jobs->items[i].text;
+	}
+	if (messages > 0)
+		hand_out(self, packed, messages, sent, changed ? now - capture_us : SE_NEVER);
+	free(packed);
+	return judge(self, code, text);
+}
+
+int se_engine_build(struct se_engine *self, uint64_t capture_us, uint64_t begun_us)
+{
+	bool changed = se_stripes_changed(&self->stripes);
+	struct se_jobs *jobs = &self->jobs;
+	int code;
+
+	/* Out of memory while collecting: what has no job yet has stayed in its stripe. */
+	code = collect(self, begun_us);
+	if (jobs->count == 0)
+		return judge(self, code, "out of memory");
+	code = se_jobs_run(jobs, &self->helper_cpu_ns);
+	if (code < 0) {
+		for (size_t i = 0; i < jobs->count; i++)
+			put_back(&jobs->items[i]);
+		code = judge(self, code, "out of memory");
+		return code < 0 ? code : 1;
+	}
+	code = finish(self, capture_us, begun_us, changed);
+	return code < 0 ? code : 1;
+}

@@ -1,0 +1,307 @@
+/* engine_loop.c - the engine's thread: it sleeps in poll() until the source, a caller or a due time wakes it.
+ *
+ * Once damage is known the source is not watched until the frame is due: more damage only merges, and a wake-up for each
+ * report would cost more than it tells. At rest nothing wakes it but the verification scan.
+ */
+#include "engine_private.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "settings.h"
+
+#define DRAIN_US 250000u /* a source is read that often while the consumer is late, so that its server never blocks */
+
+static uint64_t period_us(const struct se_engine *self)
+{
+	return 1000000u / (uint64_t)self->settings.framerate;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static bool has_changes(const struct se_engine *self)
+{
+	return self->refresh || !se_region_empty(&self->dirty) || se_stripes_changed(&self->stripes);
+}
+
+static uint64_t scan_due(const struct se_engine *self)
+{
+	if (self->settings.verify_interval_ms == 0 || self->source->vtable->wants_scan(self->source) != 1)
+		return SE_NEVER;
+	return self->last_scan_us + (uint64_t)self->settings.verify_interval_ms * 1000u;
+}
+
+/* When a frame should be looked for next. */
+static uint64_t work_due(const struct se_engine *self)
+{
+	uint64_t due = earlier(se_engine_paint_due(self), scan_due(self));
+
+	if (has_changes(self))
+		return self->next_frame_us;
+	return due == SE_NEVER ? due : later(due, self->next_frame_us);
+}
+
+/* True if the last frame has been taken. If not and `waiting`, the taker will wake this thread. */
+static bool slot_is_free(struct se_engine *self, bool waiting)
+{
+	bool is_free;
+
+	pthread_mutex_lock(&self->lock);
+	is_free = self->slot_next == self->slot_count;
+	self->waiting_for_take = waiting && !is_free;
+	pthread_mutex_unlock(&self->lock);
+	return is_free;
+}
+
+static void sleep_until(struct se_engine *self, uint64_t until, bool watch_source)
+{
+	struct pollfd fds[2] = { { self->wake_fd, POLLIN, 0 }, { -1, POLLIN, 0 } };
+	struct timespec timeout, *limit = NULL;
+	uint64_t count, now = se_now_us();
+
+	if (watch_source)
+		fds[1].fd = self->source->vtable->fd(self->source);
+	if (until != SE_NEVER) {
+		uint64_t rest = until > now ? until - now : 0;
+
+		timeout = (struct timespec){ (time_t)(rest / 1000000u), (long)(rest % 1000000u) * 1000 };
+		limit = &timeout;
+	}
+	if (ppoll(fds, 2, limit, NULL) > 0 && (fds[0].revents & POLLIN))
+		while (read(self->wake_fd, &count, sizeof count) < 0 && errno == EINTR)
+			;
+}
+
+static void fail(struct se_engine *self, int code)
+{
+	pthread_mutex_lock(&self->lock);
+	snprintf(self->failure_text, sizeof self->failure_text, "%.255s", se_error_message());
+	self->failure_code = code;
+	pthread_mutex_unlock(&self->lock);
+	se_engine_signal(self->event_fd);
+}
+
+/* Keeps a copy for whoever asks. Want of memory costs one cursor image, not the engine. */
+static int take_cursor(struct se_engine *self)
+{
+	struct se_cursor image;
+	struct se_cursor_copy *copy, *before;
+	int code = self->source->vtable->cursor(self->source, &image);
+	size_t size;
+
+	if (code <= 0)
+		return code;
+	size = (size_t)image.width * image.height * 4;
+	copy = calloc(1, sizeof *copy);
+	if (!copy)
+		return 0;
+	*copy = (struct se_cursor_copy){ image.serial, image.width, image.height, image.hot_x, image.hot_y, NULL };
+	if (size > 0) {
+		copy->rgba = malloc(size);
+		if (!copy->rgba) {
+			free(copy);
+			return 0;
+		}
+		memcpy(copy->rgba, image.rgba, size);
+	}
+	pthread_mutex_lock(&self->lock);
+	before = self->cursor;
+	self->cursor = copy;
+	pthread_mutex_unlock(&self->lock);
+	se_cursor_copy_free(before);
+	se_engine_signal(self->event_fd);
+	return 0;
+}
+
+static int read_source(struct se_engine *self)
+{
+	bool was_clean = se_region_empty(&self->dirty) && !self->refresh;
+	int bits = self->source->vtable->poll(self->source, &self->dirty), code;
+
+	if (bits < 0)
+		return bits;
+	if (bits & SE_SOURCE_RESIZED) {
+		code = se_engine_layout(self);
+		if (code < 0)
+			return code;
+	}
+	if (bits & SE_SOURCE_CURSOR) {
+		code = take_cursor(self);
+		if (code < 0)
+			return code;
+	}
+	se_region_clip(&self->dirty, se_picture_bounds(&self->reference));
+	if (was_clean && (self->refresh || !se_region_empty(&self->dirty)))
+		self->dirty_since = se_now_us();
+	return SE_OK;
+}
+
+static int apply_settings(struct se_engine *self, const struct se_settings *wanted)
+{
+	bool other_codec = wanted->mode != self->settings.mode || wanted->chroma != self->settings.chroma;
+	int height = se_settings_stripe_height(wanted, self->reference.height);
+
+	/* Waiting for the end of a slow period would make a faster one start late. */
+	self->next_frame_us = earlier(self->next_frame_us, se_now_us() + 1000000u / (uint64_t)wanted->framerate);
+	self->settings = *wanted;
+	if (other_codec)
+		se_stripes_drop_encoders(&self->stripes);
+	if (height != self->stripes.height)
+		return se_stripes_layout(&self->stripes, self->reference.width, self->reference.height, height, false);
+	return SE_OK;
+}
+
+static void arm_key_frames(struct se_engine *self, uint64_t now)
+{
+	/* Asked again within a second: stays asked for. */
+	if (self->key_armed_us && now - self->key_armed_us < 1000000u)
+		return;
+	pthread_mutex_lock(&self->lock);
+	if (self->key_frames_wanted) {
+		self->key_frames_wanted = false;
+		self->key_armed_us = now;
+		for (int i = 0; i < self->stripes.count; i++)
+			self->stripes.items[i].key_due = true;
+	}
+	pthread_mutex_unlock(&self->lock);
+}
+
+static int handle_requests(struct se_engine *self, bool *stop)
+{
+	struct se_snapshot_request *request;
+	struct se_settings wanted;
+	bool changed;
+	uint32_t as_of;
+
+	pthread_mutex_lock(&self->lock);
+	*stop = self->stop;
+	changed = self->settings_changed;
+	self->settings_changed = false;
+	wanted = self->wanted;
+	request = self->snapshot && !self->snapshot->answered ? self->snapshot : NULL;
+	as_of = self->taken_id;
+	pthread_mutex_unlock(&self->lock);
+	if (request) {
+		se_engine_answer_snapshot(self, request, as_of);
+		pthread_mutex_lock(&self->lock);
+		request->answered = true;
+		pthread_cond_broadcast(&self->answered);
+		pthread_mutex_unlock(&self->lock);
+	}
+	return changed ? apply_settings(self, &wanted) : SE_OK;
+}
+
+/* The next frame's earliest time. A frame that came late may be followed a quarter period early, so that a source and an engine
+ * of the same rate do not drift apart and lose a frame now and then. */
+static void pace(struct se_engine *self, uint64_t now)
+{
+	uint64_t period = period_us(self);
+
+	if (self->next_frame_us <= now)
+		self->next_frame_us = later(self->next_frame_us, now - period / 4) + period;
+}
+
+static int work(struct se_engine *self, uint64_t now)
+{
+	bool scan = scan_due(self) <= now, reported = self->refresh || !se_region_empty(&self->dirty);
+	uint64_t capture_us = reported ? earlier(self->dirty_since, now) : now;
+	int code;
+
+	if (reported || scan) {
+		code = se_engine_capture(self, scan, now);
+		/* Pixels repainted alike cost a capture too, so they are paced as well; a scan that finds nothing is not. */
+		if (reported || code == SE_E_AGAIN)
+			pace(self, now);
+		if (code < 0)
+			return code == SE_E_AGAIN ? SE_OK : code;
+	}
+	arm_key_frames(self, now);
+	code = se_engine_build(self, capture_us, now);
+	if (code > 0)
+		pace(self, now);
+	return code < 0 ? code : SE_OK;
+}
+
+static void count_late_consumer(struct se_engine *self)
+{
+	if (self->drop_counted || !has_changes(self))
+		return;
+	self->drop_counted = true;
+	pthread_mutex_lock(&self->lock);
+	self->stats.dropped++;
+	pthread_mutex_unlock(&self->lock);
+}
+
+/* One wake-up: negative when the engine has failed, 1 when it shall stop. */
+static int turn(struct se_engine *self)
+{
+	uint64_t now = se_now_us(), due = work_due(self), rest;
+	bool is_free = slot_is_free(self, due <= now), stop;
+	int code;
+
+	if (due <= now && !is_free) {
+		count_late_consumer(self);
+		due = now + DRAIN_US;
+	}
+	rest = se_stripes_release_encoders(&self->stripes, now);
+	if (due > now) {
+		sleep_until(self, earlier(due, rest), !has_changes(self));
+		pthread_mutex_lock(&self->lock);
+		self->stats.wakeups++;
+		pthread_mutex_unlock(&self->lock);
+	}
+	code = handle_requests(self, &stop);
+	if (code < 0 || stop)
+		return code < 0 ? code : 1;
+	code = read_source(self);
+	if (code < 0)
+		return code;
+	now = se_now_us();
+	if (work_due(self) > now || !slot_is_free(self, false))
+		return SE_OK;
+	self->drop_counted = false;
+	return work(self, now);
+}
+
+static void count_cpu(struct se_engine *self)
+{
+	pthread_mutex_lock(&self->lock);
+	self->stats.cpu_ns = se_thread_cpu_ns() + self->helper_cpu_ns;
+	pthread_mutex_unlock(&self->lock);
+}
+
+void *se_engine_main(void *argument)
+{
+	struct se_engine *self = argument;
+	int code;
+
+	pthread_setname_np(pthread_self(), "stripe-engine");
+	self->last_scan_us = se_now_us();
+	code = se_engine_layout(self);
+	if (code == SE_OK)
+		code = read_source(self);
+	while (code == SE_OK) {
+		code = turn(self);
+		count_cpu(self);
+	}
+	if (code < 0)
+		fail(self, code);
+	se_stripes_drop_encoders(&self->stripes);
+	pthread_mutex_lock(&self->lock);
+	self->running = false;
+	pthread_cond_broadcast(&self->answered);
+	pthread_mutex_unlock(&self->lock);
+	return NULL;
+}

@@ -1,0 +1,107 @@
+/* engine_private.h - the inside of an engine, shared by engine*.c.
+ *
+ * engine.c           what callers on any thread may do: life cycle, take, settings, snapshot requests, counters
+ * engine_loop.c      the engine's thread: waiting, pacing, when to do what
+ * engine_capture.c   from damage to changed rectangles and the reference picture
+ * engine_frame.c     from changed rectangles and due paint-overs to finished messages
+ * engine_snapshot.c  the whole picture for a newcomer
+ *
+ * The reference picture holds what was last captured, which is what viewers have once the finished messages and the
+ * stripes' `changed` rectangles have reached them. Encoders read it, never the source.
+ */
+#ifndef SE_ENGINE_PRIVATE_H
+#define SE_ENGINE_PRIVATE_H
+
+#include <pthread.h>
+#include <sys/types.h>
+
+#include "jobs.h"
+#include "source.h"
+#include "stripes.h"
+
+#define SE_NEVER UINT64_MAX
+
+struct se_snapshot_request {
+	int quality; /* 0: the better of the settings' two */
+	struct se_frame **frames;
+	size_t count;
+	int code;
+	char text[160];
+	bool answered;
+};
+
+struct se_engine {
+	/* Constant after se_engine_new. */
+	struct se_source *source;
+	bool stamp;
+	uint32_t epoch;
+	int event_fd; /* tells the consumer */
+	int wake_fd;  /* tells the engine's thread */
+	pid_t pid;    /* the process that has the thread; a forked child must not touch it */
+
+	/* Held while starting, stopping, and during a snapshot: one caller at a time. Taken before `lock`. */
+	pthread_mutex_t life_lock;
+	pthread_mutex_t snapshot_lock;
+	pthread_t thread;
+	bool started, joined; /* under life_lock */
+
+	/* Guarded by lock; the engine's thread holds it only for moments. */
+	pthread_mutex_t lock;
+	pthread_cond_t answered; /* a snapshot is answered, or the thread has ended */
+	bool running, stop;
+	struct se_settings wanted;
+	bool settings_changed;
+	bool key_frames_wanted;
+	bool waiting_for_take; /* the thread has work but the consumer has not taken the last frame */
+	struct se_frame **slot; /* finished messages not taken yet: slot_next .. slot_count */
+	size_t slot_count, slot_next, slot_capacity;
+	uint32_t taken_id; /* id of the last message taken */
+	struct se_snapshot_request *snapshot;
+	int failure_code;
+	char failure_text[256];
+	struct se_cursor_copy *cursor; /* not asked for yet, or NULL */
+	struct se_stats stats;
+
+	/* The engine's thread only. */
+	struct se_settings settings;
+	struct se_picture reference;
+	struct se_stripes stripes;
+	struct se_jobs jobs;
+	struct se_region dirty;  /* may have changed since the last capture */
+	uint64_t dirty_since;    /* when it became non-empty */
+	bool refresh;            /* everything is to be sent: start or resize */
+	bool resized;            /* the next message carries RESIZED */
+	uint64_t next_frame_us;  /* pacing: no capture before */
+	uint64_t last_scan_us;
+	uint64_t key_armed_us;   /* when key frames were last asked of all stripes */
+	uint32_t frame_id;       /* of the last finished message */
+	uint64_t helper_cpu_ns;
+	uint32_t latency_next;   /* frames whose latency was noted */
+	int failures_in_a_row;
+	bool drop_counted;       /* this delay is in stats.dropped already */
+};
+
+/* Both descriptors are eventfds. */
+void se_engine_signal(int fd);
+
+/* engine_loop.c */
+void *se_engine_main(void *engine);
+
+/* engine_capture.c: brings the reference up to date inside `dirty` (everything if refresh or scan) and notes what
+ * changed in the stripes. SE_E_AGAIN: nothing lost, try again in a while; other codes: the source is dead. */
+int se_engine_capture(struct se_engine *self, bool scan, uint64_t now);
+
+/* Takes over the source's size and the settings' stripe height. */
+int se_engine_layout(struct se_engine *self);
+
+/* engine_frame.c: encodes what has changed and which paint-overs are due, and hands out the messages. Returns 1 if there was
+ * anything to encode, 0 if not, a negative code when it has failed for good. */
+int se_engine_build(struct se_engine *self, uint64_t capture_us, uint64_t begun_us);
+
+/* When the next paint-over is due, or SE_NEVER. */
+uint64_t se_engine_paint_due(const struct se_engine *self);
+
+/* engine_snapshot.c */
+void se_engine_answer_snapshot(struct se_engine *self, struct se_snapshot_request *request, uint32_t as_of);
+
+#endif

@@ -1,0 +1,54 @@
+/* jobs.h - the rectangles of one frame, encoded side by side.
+ *
+ * A list belongs to the engine thread; its jobs run in the pool, each touching its own buffer and, for H.264, its own stripe.
+ * The reference picture is only read meanwhile. Buffers are kept from frame to frame.
+ */
+#ifndef SE_JOBS_H
+#define SE_JOBS_H
+
+#include "buffer.h"
+#include "frame.h"
+#include "picture.h"
+#include "stripes.h"
+
+struct se_job {
+	struct se_rect rect;       /* destination; of H.264 the whole stripe */
+	struct se_stripe *stripe;  /* NULL for a snapshot */
+	uint16_t stream;           /* index of the stripe; H.264 only */
+	int mode, chroma, framerate;
+	int quality;               /* JPEG quality or CRF */
+	bool paint;                /* a paint-over, not a change */
+	bool key;                  /* H.264: must be a key frame */
+	bool final;                /* nothing better follows */
+	struct se_region changed;  /* H.264: what to convert, inside rect */
+	/* Results */
+	int code;
+	char text[160];
+	bool is_key;
+	int payload_width, payload_height;
+	bool replaced; /* too large for a message, halves follow in the list */
+	struct se_buffer out;
+};
+
+struct se_jobs {
+	struct se_job *items;
+	size_t count, capacity;
+	struct se_op *ops; /* as many as capacity */
+	size_t *op_jobs;   /* which job an op comes from */
+	size_t op_count;
+	const struct se_picture *picture;
+};
+
+void se_jobs_free(struct se_jobs *self);
+
+/* Empties the list, keeps the memory. */
+void se_jobs_clear(struct se_jobs *self, const struct se_picture *picture);
+
+/* A new job, all members but its buffer zero, or NULL if there is no memory. Valid until the next one is added. */
+struct se_job *se_jobs_add(struct se_jobs *self);
+
+/* Encodes everything, splits JPEG rectangles whose result exceeds a message's aim, and fills `ops` with those that
+ * succeeded. Fails only for want of memory; a job's own failure is in the job. */
+int se_jobs_run(struct se_jobs *self, uint64_t *helper_cpu_ns);
+
+#endif

@@ -1,0 +1,64 @@
+/* settings.c - checks of struct se_settings and what follows from them. */
+#include "settings.h"
+
+#include <stddef.h>
+
+#include "error.h"
+
+#define JPEG_STRIPE 64
+#define H264_STRIPES 8 /* each is a decoder in the browser */
+
+static const struct {
+	const char *name;
+	size_t offset;
+	int minimum, maximum;
+} ranges[] = {
+	{ "framerate", offsetof(struct se_settings, framerate), 1, 240 },
+	{ "jpeg_quality", offsetof(struct se_settings, jpeg_quality), 1, 100 },
+	{ "paint_over", offsetof(struct se_settings, paint_over), 0, 1 },
+	{ "paint_over_jpeg_quality", offsetof(struct se_settings, paint_over_jpeg_quality), 1, 100 },
+	{ "paint_over_trigger_frames", offsetof(struct se_settings, paint_over_trigger_frames), 1, 600 },
+	{ "h264_crf", offsetof(struct se_settings, h264_crf), 5, 50 },
+	{ "paint_over_crf", offsetof(struct se_settings, paint_over_crf), 5, 50 },
+	{ "stripe_height", offsetof(struct se_settings, stripe_height), 0, 1024 },
+	{ "verify_interval_ms", offsetof(struct se_settings, verify_interval_ms), 0, 60000 },
+};
+
+int se_settings_check(const struct se_settings *settings)
+{
+	for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
+		int value = *(const int *)((const char *)settings + ranges[i].offset);
+
+		if (value < ranges[i].minimum || value > ranges[i].maximum)
+			return se_error_set(SE_E_INVALID, "%s must be between %d and %d, not %d", ranges[i].name,
+			                    ranges[i].minimum, ranges[i].maximum, value);
+	}
+	if (settings->stripe_height % 16)
+		return se_error_set(SE_E_INVALID, "stripe_height must be a multiple of 16, not %d", settings->stripe_height);
+	if (settings->chroma != 420 && settings->chroma != 444)
+		return se_error_set(SE_E_INVALID, "chroma must be 420 or 444, not %d", settings->chroma);
+	if (settings->mode != SE_MODE_JPEG && settings->mode != SE_MODE_H264)
+		return se_error_set(SE_E_INVALID, "there is no mode %d", settings->mode);
+	if (settings->mode == SE_MODE_H264 && !se_has_h264())
+		return se_error_set(SE_E_UNSUPPORTED, "this engine was built without x264, so it has no H.264 mode: "
+		                                      "use mode jpeg, or build without STRIPEENGINE_X264=0");
+	return SE_OK;
+}
+
+/* The smallest multiple of 16 that cuts `height` into at most `count` stripes. */
+static int height_for(int height, int count)
+{
+	return ((height + count - 1) / count + 15) / 16 * 16;
+}
+
+int se_settings_stripe_height(const struct se_settings *settings, int picture_height)
+{
+	int least;
+
+	if (settings->mode == SE_MODE_JPEG)
+		return settings->stripe_height ? settings->stripe_height : JPEG_STRIPE;
+	if (!settings->stripe_height)
+		return height_for(picture_height, H264_STRIPES);
+	least = height_for(picture_height, SE_STREAMS_MAX);
+	return settings->stripe_height > least ? settings->stripe_height : least;
+}

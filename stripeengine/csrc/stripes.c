@@ -1,0 +1,118 @@
+/* stripes.c - the picture cut into horizontal stripes, and what each still owes the viewers. */
+#include "stripes.h"
+
+#include <stdlib.h>
+
+#include "error.h"
+
+void se_stripe_add_changed(struct se_stripe *self, struct se_rect rect)
+{
+	se_region_add_limited(&self->changed, rect, SE_STRIPE_RECTS, SE_STRIPE_SLACK);
+}
+
+static bool worse(int mode, int quality, int than)
+{
+	return mode == SE_MODE_JPEG ? quality < than : quality > than;
+}
+
+void se_stripe_add_lossy(struct se_stripe *self, struct se_rect rect, int mode, int quality)
+{
+	if (se_region_empty(&self->lossy)) {
+		self->lossy_mode = mode;
+		self->lossy_quality = quality;
+	} else if (self->lossy_mode != mode) {
+		self->lossy_mode = -1;
+	} else if (worse(mode, quality, self->lossy_quality)) {
+		self->lossy_quality = quality;
+	}
+	se_region_add_limited(&self->lossy, rect, SE_STRIPE_RECTS, SE_STRIPE_SLACK);
+}
+
+bool se_stripe_wants_paint(const struct se_stripe *self, const struct se_settings *settings)
+{
+	int quality = settings->mode == SE_MODE_JPEG ? settings->paint_over_jpeg_quality : settings->paint_over_crf;
+
+	if (!settings->paint_over || se_region_empty(&self->lossy))
+		return false;
+	return self->lossy_mode != settings->mode || worse(settings->mode, self->lossy_quality, quality);
+}
+
+bool se_stripes_changed(const struct se_stripes *self)
+{
+	for (int i = 0; i < self->count; i++)
+		if (!se_region_empty(&self->items[i].changed))
+			return true;
+	return false;
+}
+
+void se_stripes_drop_encoders(struct se_stripes *self)
+{
+	for (int i = 0; i < self->count; i++) {
+		se_h264_free(self->items[i].encoder);
+		self->items[i].encoder = NULL;
+	}
+}
+
+uint64_t se_stripes_release_encoders(struct se_stripes *self, uint64_t now)
+{
+	uint64_t next = UINT64_MAX;
+
+	for (int i = 0; i < self->count; i++) {
+		struct se_stripe *stripe = &self->items[i];
+		uint64_t due = stripe->encoder_used_us + SE_ENCODER_KEEP_US;
+
+		if (!stripe->encoder)
+			continue;
+		if (due <= now) {
+			se_h264_free(stripe->encoder);
+			stripe->encoder = NULL;
+		} else if (due < next) {
+			next = due;
+		}
+	}
+	return next;
+}
+
+/* What an old stripe owes goes to those of the new ones that cover the place. */
+static void inherit(struct se_stripe *stripe, struct se_rect area, const struct se_stripe *old)
+{
+	for (int i = 0; i < old->changed.count; i++)
+		se_stripe_add_changed(stripe, se_rect_intersect(old->changed.rects[i], area));
+	for (int i = 0; i < old->lossy.count; i++) {
+		struct se_rect rect = se_rect_intersect(old->lossy.rects[i], area);
+
+		if (se_rect_empty(rect))
+			continue;
+		se_stripe_add_lossy(stripe, rect, old->lossy_mode, old->lossy_quality);
+		if (old->changed_us > stripe->changed_us)
+			stripe->changed_us = old->changed_us;
+	}
+}
+
+int se_stripes_layout(struct se_stripes *self, int width, int picture_height, int stripe_height, bool fresh)
+{
+	int count = (picture_height + stripe_height - 1) / stripe_height;
+	struct se_stripe *items = calloc((size_t)count, sizeof *items);
+
+	if (!items)
+		return se_error_set(SE_E_NOMEM, "out of memory: %d stripes", count);
+	for (int i = 0; i < count; i++) {
+		struct se_stripe *stripe = &items[i];
+		int rest = picture_height - i * stripe_height;
+
+		stripe->y = i * stripe_height;
+		stripe->h = rest < stripe_height ? rest : stripe_height;
+		for (int j = 0; !fresh && j < self->count; j++)
+			inherit(stripe, (struct se_rect){ 0, stripe->y, width, stripe->h }, &self->items[j]);
+	}
+	se_stripes_free(self);
+	*self = (struct se_stripes){ items, count, stripe_height, width, picture_height };
+	return SE_OK;
+}
+
+void se_stripes_free(struct se_stripes *self)
+{
+	se_stripes_drop_encoders(self);
+	free(self->items);
+	*self = (struct se_stripes){ NULL, 0, 0, 0, 0 };
+}
