@@ -339,5 +339,3 @@ def _comm(process: ProcessId) -> str:
         return printable(Path(f"/proc/{process.pid}/comm").read_text(errors="replace"))
     except OSError:
         return ""
-
-

@@ -26,15 +26,11 @@ SHARED_MEMORY_LIMIT = 1 << 30
 PROCESS_LIMIT = 4096
 """Processes and threads of a session's uid: what stops a fork bomb."""
 
-ETC = (
-    "alternatives bash.bashrc chromium chromium.d dbus-1 debian_version fonts gai.conf gtk-2.0 gtk-3.0 host.conf "
-    "inputrc ld.so.cache ld.so.conf ld.so.conf.d locale.alias localtime mailcap mime.types nsswitch.conf os-release "
-    "profile protocols services shells ssl/certs ssl/openssl.cnf terminfo timezone vim X11 xdg xfce4"
-).split()
+ETC = ["alternatives", "bash.bashrc", "chromium", "chromium.d", "dbus-1", "debian_version", "fonts", "gai.conf", "gtk-2.0", "gtk-3.0", "host.conf", "inputrc", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "locale.alias", "localtime", "mailcap", "mime.types", "nsswitch.conf", "os-release", "profile", "protocols", "services", "shells", "ssl/certs", "ssl/openssl.cnf", "terminfo", "timezone", "vim", "X11", "xdg", "xfce4"]
 """The part of /etc that programs need and that says nothing about the host."""
 
-WORKER_ETC = "ld.so.cache ld.so.conf ld.so.conf.d localtime ssl/certs ssl/openssl.cnf".split()
-NETWORKED_ETC = "hosts resolv.conf nsswitch.conf gai.conf host.conf services".split()
+WORKER_ETC = ["ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "ssl/certs", "ssl/openssl.cnf"]
+NETWORKED_ETC = ["hosts", "resolv.conf", "nsswitch.conf", "gai.conf", "host.conf", "services"]
 
 
 def command_of_desktop(
@@ -69,6 +65,7 @@ def command_of_desktop(
 def command_of_worker(
     *,
     uid: int,
+    groups: Sequence[int],
     code: Sequence[Path],
     mounts: Sequence[tuple[Path, str, bool]],
     environment: dict[str, str],
@@ -86,7 +83,7 @@ def command_of_worker(
         line += _mount("--bind" if writable else "--ro-bind", source, destination)
     for name, value in environment.items():
         line += ["--setenv", name, value]
-    return [*line, "--chdir", "/", "--", *_dropped(uid), *command]
+    return [*line, "--chdir", "/", "--", *_dropped(uid, groups), *command]
 
 
 def missing_programs() -> list[str]:
@@ -151,10 +148,11 @@ def _mount(option: str, source: Path | str, destination: str) -> list[str]:
     return [part for parent in parents for part in ("--dir", parent)] + [option, str(source), destination]
 
 
-def _dropped(uid: int) -> list[str]:
+def _dropped(uid: int, groups: Sequence[int] = ()) -> list[str]:
     """The prefix that runs a command as ``uid`` without any privilege or a way to get one."""
     if os.geteuid() != 0:
         return []
-    setpriv = ["setpriv", "--reuid", str(uid), "--regid", str(uid), "--clear-groups", "--no-new-privs"]
+    setpriv = ["setpriv", "--reuid", str(uid), "--regid", str(uid), "--no-new-privs"]
+    setpriv += ["--groups", ",".join(map(str, groups))] if groups else ["--clear-groups"]
     setpriv += ["--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all", "--"]
     return ["prlimit", f"--nproc={PROCESS_LIMIT}", "--core=0", "--", *setpriv]

@@ -1,0 +1,172 @@
+"""One engine worker: a child of the agent in a sandbox of its own, that outlives the agent and can be found again.
+
+The worker sees /usr, the Python installation, the project's code, its configuration and two sockets. Without a
+sandbox (where the operator allows it) it is a plain child.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import stripeengine
+
+from ..conf import Conf
+from ..spawners import processes, sandbox
+from ..spawners.base import Display
+from ..spawners.files import write_private
+from ..spawners.local import sandbox_init
+from ..spawners.paths import SessionPaths
+from ..spawners.processes import ProcessId, wait_ended
+from ..spawners.uids import Identity
+
+COMMAND = (sys.executable, "-m", "sessions.worker")
+ROOT = Path(__file__).resolve().parent.parent.parent
+TOLD_TO_STOP, DISPLAY_GONE, CONFIG_REFUSED, REDIS_GONE = 0, 3, 4, 5
+"""Exit codes (docs/explanation/architecture.md)."""
+
+SHARED_DIRECTORIES = ("/", "/run", "/tmp", "/var/run", "/var/tmp")  # noqa: S108
+
+
+class WorkerProcess:
+    """Starts, watches and ends the worker of one session."""
+
+    def __init__(self, conf: Conf, paths: SessionPaths, sandboxed: bool, command: Sequence[str] = COMMAND) -> None:
+        self._conf = conf
+        self._paths = paths
+        self._sandboxed = sandboxed
+        self._command = command
+        self._child: subprocess.Popen[bytes] | None = None
+        self._main: ProcessId | None = None
+        self._info = paths.runtime / "worker-info.json"
+
+    async def start(self, display: Display, identity: Identity, settings: dict[str, Any]) -> None:
+        """Start a worker. Raises OSError: no disk, no program, no Redis socket to show it."""
+        config = {
+            "session": self._paths.sid,
+            "redis_url": self._conf.redis_url,
+            "display_socket": display.socket,
+            "display_number": display.number,
+            "auth_name": display.auth_name,
+            "auth_data": display.auth_data,
+            "settings": settings,
+        }
+        write_private(self._paths.worker_config, json.dumps(config).encode(), identity.worker)
+        environment = {
+            "PATH": sandbox.PATH,
+            "HOME": "/tmp",  # noqa: S108 - private inside
+            "LANG": sandbox.LANG,
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        command = [*self._command, "--config", str(self._paths.worker_config)]
+        info = os.open(self._info, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        log = os.open(self._paths.worker_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            if self._sandboxed:
+                command = self._sandboxed_command(command, display, identity, environment, info)
+                environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+            self._child = subprocess.Popen(  # noqa: S603, ASYNC220 - forking takes a millisecond
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(info,) if self._sandboxed else (),
+                start_new_session=True,
+                env=environment,
+                cwd="/",
+            )
+        finally:
+            os.close(info)
+            os.close(log)
+        pid = await sandbox_init(self._info, self._child) if self._sandboxed else self._child.pid
+        # None: it ended before it could be told apart; `wait` then answers at once.
+        self._main = ProcessId.of(pid) if pid is not None else None
+
+    def _sandboxed_command(
+        self, command: list[str], display: Display, identity: Identity, environment: dict[str, str], info: int
+    ) -> list[str]:
+        code = {Path(sys.base_prefix), Path(sys.prefix), Path(__file__).resolve().parent.parent}
+        code.add(Path(stripeengine.__file__).resolve().parent)
+        mounts = [
+            (self._paths.worker_config, str(self._paths.worker_config), False),
+            (Path(display.socket).parent, str(Path(display.socket).parent), False),
+        ]
+        socket = redis_socket(self._conf.redis_url)
+        groups: list[int] = []
+        if socket is not None:
+            shown = _to_show(socket, self._conf)
+            mounts.append((shown, str(shown), False))
+            groups = _groups_of(socket)
+        return sandbox.command_of_worker(
+            uid=identity.worker,
+            groups=groups,
+            code=sorted(code),
+            mounts=mounts,
+            environment=environment,
+            descriptor=info,
+            network=socket is None,
+            command=command,
+        )
+
+    async def wait(self) -> int | None:
+        """Return the exit code once the worker has ended; None for one that an earlier agent started."""
+        if self._main is not None:
+            await wait_ended(self._main)
+        if self._child is None:
+            return None
+        while (code := self._child.poll()) is None:  # the sandbox's outer half ends a moment later
+            await asyncio.sleep(0.01)
+        return code
+
+    def end(self) -> None:
+        """Kill the worker; it has nothing to save. Idempotent. Blocks, for milliseconds as a rule."""
+        if self._main is not None:
+            processes.kill(self._main)
+        if self._child is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._child.wait(2)
+
+    def get_state(self) -> dict[str, Any] | None:
+        """Return what `load_state` needs, or None if there is no worker."""
+        return self._main.to_state() if self._main is not None else None
+
+    def load_state(self, state: Any) -> bool:
+        """Find the worker that ``state`` describes; return whether it lives."""
+        self._child = None
+        self._main = ProcessId.from_state(state)
+        return self._main is not None and self._main.alive()
+
+
+def redis_socket(url: str) -> Path | None:
+    """Return the path of the Unix socket that ``url`` names, or None if Redis is reached over the network."""
+    parts = urlsplit(url)
+    return Path(unquote(parts.path)) if parts.scheme == "unix" else None
+
+
+def _to_show(socket: Path, conf: Conf) -> Path:
+    """The socket's directory, so that a Redis that starts again is found; the socket alone where others live there."""
+    parent = socket.parent
+    if str(parent) in SHARED_DIRECTORIES or any(
+        directory.is_relative_to(parent) for directory in (conf.runtime_dir, conf.state_dir, ROOT)
+    ):
+        return socket
+    return parent
+
+
+def _groups_of(socket: Path) -> list[int]:
+    """The socket's group, if it is what opens it and is not root's."""
+    try:
+        status = socket.stat()
+    except OSError:
+        return []
+    return [status.st_gid] if status.st_gid and status.st_mode & 0o020 and os.geteuid() == 0 else []
