@@ -29,7 +29,7 @@ class DesktopSessionAdmin(SessionPages, ModelAdmin[DesktopSession]):
 
     change_list_template = "admin/desktops/desktopsession/change_list.html"
     change_form_template = "admin/desktops/desktopsession/change_form.html"
-    list_display = ("name", "owner", "template", "live_state", "host", "viewers", "fps", "kbps", "created_at", "open")
+    list_display = ("name", "live_state", "open", "owner", "host", "viewers", "fps", "kbps", "created_at")
     list_select_related = ("owner", "template", "host", "preset")
     list_filter = ("state", "template", "host")
     search_fields = ("name", "id", "owner__username")
@@ -162,6 +162,8 @@ class DesktopSessionAdmin(SessionPages, ModelAdmin[DesktopSession]):
         if access is not None:
             (card,), live = make_cards([access.session])
             context |= {
+                "title": "Desktop session",
+                "subtitle": None,
                 "access": access,
                 "card": card,
                 "live": live,

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.widgets import AdminTextInputWidget
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 
@@ -20,6 +21,7 @@ class AdminPresetForm(PresetForm):
 
     class Meta(PresetForm.Meta):
         fields: ClassVar[list[str]] = ["name", "help", "owner", "position"]
+        widgets: ClassVar[dict[str, forms.Widget]] = {"help": AdminTextInputWidget()}
 
     def clean(self) -> dict[str, Any]:
         """Say that a name is taken where `do_save_preset` would have to refuse it."""

@@ -16,14 +16,14 @@ PREFIX = "setting_"
 def settings_field(setting: Setting) -> forms.Field:
     """Return a form field that knows the setting's range, unit and help."""
     label = setting.name.replace("_", " ").replace("jpeg", "JPEG").replace("h264", "H.264").replace("crf", "CRF")
-    label = label[:1].upper() + label[1:]
+    label = label[:1].upper() + label.removesuffix(" ms")[1:]
     common: dict[str, Any] = {"label": label, "help_text": setting.help, "initial": setting.default}
     if setting.kind is bool:
         return forms.BooleanField(required=False, **common)
     if setting.kind is str:
         return forms.ChoiceField(choices=[(choice, choice) for choice in setting.choices], **common)
     low, high = setting.minimum, setting.maximum
-    unit = f" {setting.unit}" if setting.unit else ""
+    unit = f" {setting.unit}" if setting.unit and setting.unit.lower() not in setting.name else ""
     steps = f" in steps of {setting.step}" if setting.step != 1 else ""
     common["help_text"] = f"{setting.help} {low} to {high}{unit}{steps}."
     return forms.IntegerField(
