@@ -1,8 +1,8 @@
 """The worker's two connections to Redis: one that publishes, one that listens.
 
-Everything runs on the event loop. A publish waits for Redis' answer, so at most one frame is on its way and a slow Redis
-makes the engine merge damage instead of queueing. A lost Redis costs the message (`BusLost`); `keep` reconnects with
-growing delay and gives up with `BusGone` after `GIVE_UP_S`.
+Everything runs on the event loop. A publish waits for Redis' answer, so at most one frame is on its way and a slow
+Redis makes the engine merge damage instead of queueing. A lost Redis costs the message (`BusLost`); `keep` reconnects
+with growing delay and gives up with `BusGone` after `GIVE_UP_S`.
 
 The layers' own format is spoken by hand (docs/explanation/architecture.md): a frame is copied once, into the command.
 """
@@ -40,7 +40,7 @@ class BusGone(Exception):
 
 
 def pack_data(head: bytes, data: bytes | memoryview) -> tuple[bytes, bytes | memoryview]:
-    """Return the pieces of a msgpack map whose last member is ``data``; ``head`` is the map up to that member's value."""
+    """Return the two pieces of a msgpack map whose last member is ``data``; ``head`` is the map before its value."""
     return head + b"\xc6" + len(data).to_bytes(4, "big"), data
 
 
@@ -182,4 +182,6 @@ class Bus:
 
 def _publish_command(channel: bytes, head: bytes, data: bytes | memoryview) -> bytes:
     size = len(head) + len(data)
-    return b"".join((b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n%b" % (len(channel), channel, size, head), data, b"\r\n"))
+    return b"".join(
+        (b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n%b" % (len(channel), channel, size, head), data, b"\r\n")
+    )

@@ -10,8 +10,8 @@ import struct
 import zlib
 from typing import Any
 
-MAX_SIDE = 256
-MAX_PNG = 64 * 1024
+from .messages import MAX_CURSOR_PNG, MAX_CURSOR_SIDE
+
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _RGBA, _DEFLATE, _ADAPTIVE, _PLAIN = 6, 0, 0, 0
 
@@ -23,7 +23,9 @@ def png(width: int, height: int, rgba: bytes) -> bytes:
     stride = width * 4
     rows = b"".join(b"\0" + rgba[y * stride : (y + 1) * stride] for y in range(height))  # filter 0: none
     header = struct.pack(">IIBBBBB", width, height, 8, _RGBA, _DEFLATE, _ADAPTIVE, _PLAIN)
-    return b"".join((_SIGNATURE, _chunk(b"IHDR", header), _chunk(b"IDAT", zlib.compress(rows, 6)), _chunk(b"IEND", b"")))
+    return b"".join(
+        (_SIGNATURE, _chunk(b"IHDR", header), _chunk(b"IDAT", zlib.compress(rows, 6)), _chunk(b"IEND", b""))
+    )
 
 
 def _chunk(name: bytes, data: bytes) -> bytes:
@@ -38,11 +40,11 @@ def event(serial: int, width: int, height: int, hot_x: int, hot_y: int, rgba: by
     """
     if not width or not height or not any(rgba[3::4]):
         return {"type": "cursor", "serial": serial, "hidden": True}
-    side_x, side_y = min(width, MAX_SIDE), min(height, MAX_SIDE)
+    side_x, side_y = min(width, MAX_CURSOR_SIDE), min(height, MAX_CURSOR_SIDE)
     while True:
         cut = _cut(rgba, width, side_x, side_y)
         image = png(side_x, side_y, cut)
-        if len(image) <= MAX_PNG:
+        if len(image) <= MAX_CURSOR_PNG:
             break
         side_x, side_y = max(1, side_x * 3 // 4), max(1, side_y * 3 // 4)
     return {

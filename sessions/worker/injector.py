@@ -1,7 +1,8 @@
 """Input of all viewers, applied to the X server one message after the other.
 
-Owns the XTEST connection. `put` never blocks: a bounded queue feeds one task, because typing text may have to wait for
-programs to notice a new key binding, and nothing may overtake it. What overflows is dropped and counted; a release never is.
+Owns the XTEST connection. `put` never blocks: a bounded queue feeds one task, because typing text may have to wait
+for programs to notice a new key binding, and nothing may overtake it. What overflows is dropped and counted; a
+release never is.
 """
 
 from __future__ import annotations

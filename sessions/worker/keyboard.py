@@ -1,9 +1,9 @@
 """The keyboard policy: what a browser's key becomes on the X server.
 
-A printing key types the character the browser saw, whatever the two keyboard layouts are: on its own physical key if that
-gives the character, else on another key with Shift and AltGr put right around the press, else on a spare keycode that is
-bound to it. Other keys go by physical position. Repeating is the X server's business. Every key belongs to the viewer
-who pressed it; modifiers of one viewer are lifted while another one types.
+A printing key types the character the browser saw, whatever the two keyboard layouts are: on its own physical key if
+that gives the character, else on another key with Shift and AltGr put right around the press, else on a spare keycode
+that is bound to it. Other keys go by physical position. Repeating is the X server's business. Every key belongs to
+the viewer who pressed it; modifiers of one viewer are lifted while another one types.
 
 Caps Lock and Num Lock stay in the browser: characters arrive as they should appear.
 

@@ -27,6 +27,8 @@ MAX_SEQ = 2**53
 MAX_VIEWER = 16
 MAX_BUS = 32
 MAX_SETTINGS = 200
+MAX_CURSOR_SIDE = 256
+MAX_CURSOR_PNG = 64 * 1024
 
 _SESSION = re.compile(r"[0-9a-f]{32}")
 _NAME = re.compile(r"[A-Za-z0-9_-]+")

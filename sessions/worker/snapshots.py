@@ -1,7 +1,8 @@
 """Snapshots on request: those asked for together share one encode.
 
-Requests come from the event loop; the encode runs in one thread of its own, for it blocks. A snapshot holds everything up to
-the last frame taken, so it may overtake that frame on its way: the receiver ignores frames up to its as-of.
+Requests come from the event loop; the encode runs in one thread of its own, for it blocks. A snapshot holds
+everything up to the last frame taken, so it may overtake that frame on its way: the receiver ignores frames up to its
+as-of.
 """
 
 from __future__ import annotations

@@ -78,6 +78,9 @@ class Worker:
                     asyncio.create_task(self._stop.wait(), name="stop"),  # type: ignore[arg-type]
                 ]
                 return await self._first_end(tasks)
+        except SettingsError as error:
+            logger.error("configuration refused: %s", error)
+            return EXIT_CONFIG
         except EngineError as error:
             return await self._failed(str(error))
         finally:
@@ -179,9 +182,7 @@ class Worker:
     def _look_at_cursor(self) -> None:
         image = self._engine.cursor()
         if image is not None:
-            self._cursor = cursor.event(
-                image.serial, image.width, image.height, image.hot_x, image.hot_y, bytes(image.rgba)
-            )
+            self._cursor = cursor.event(image.serial, image.width, image.height, image.hot_x, image.hot_y, image.rgba)
             self._errand(self._tell(self._cursor))
 
     # ---- reports -------------------------------------------------------------------------------------------------
@@ -261,12 +262,11 @@ class Worker:
 
     def _settings(self, message: messages.Settings) -> None:
         try:
-            changes = EngineSettings().replace(message.settings).as_dict()
+            self._engine.update(**EngineSettings().replace(message.settings).as_dict())
         except SettingsError as error:
             self.refused += 1
             logger.warning("settings refused: %s", error)
             return
-        self._engine.update(**changes)
         self._report.set()
 
     def _cursor_again(self) -> None:

@@ -1,0 +1,5 @@
+"""WebSocket consumers."""
+
+from .session import SessionConsumer
+
+__all__ = ["SessionConsumer"]

@@ -1,0 +1,392 @@
+"""The consumer of one viewer's WebSocket (docs/protocol.md, section 6).
+
+Runs on the event loop. `dispatch` replaces Channels' own, which hops through a thread for every message: frames,
+acknowledgements and input must not wait for somebody's database query. What needs the database runs in tasks beside
+it. The pump alone sends; what this class sends is queued there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections import Counter
+from collections.abc import Coroutine
+from typing import Any
+
+from channels.consumer import AsyncConsumer
+from channels.exceptions import StopConsumer
+
+from stripeengine import wire
+
+from ..access import LINK_CLOSED, AccessError
+from ..actions.errors import ActionError
+from ..permissions import Permission
+from ..redis_client import RedisUnavailable
+from ..serving import framebus, presence
+from ..serving.pump import Pump
+from ..serving.window import WINDOW, FrameWindow, Request
+from ..states import State
+from ..worker.messages import MessageError, session_group
+from . import incoming
+from .admission import Door, Standing, ending, open_link, state_event
+from .events import check_event
+
+logger = logging.getLogger(__name__)
+
+CLOSE_CODES = {
+    "malformed": 4400,
+    "unauthenticated": 4401,
+    "forbidden": 4403,
+    "unknown-session": 4404,
+    "version": 4406,
+    "timeout": 4408,
+    "link-closed": 4410,
+    "session-ended": 4411,
+    "too-many": 4429,
+}
+TRY_AGAIN = 1013
+VERSION = 1
+HELLO_S = 5.0
+HEARTBEAT_S = 10
+SILENCE_S = 3 * HEARTBEAT_S
+RECHECK_S = 60.0
+STARTING_RECHECK_S = 3.0
+MOST_STRIKES = 5
+"""Messages that are not even JSON before the connection is closed."""
+STREAMING = (State.RUNNING, State.RECOVERING)
+
+
+class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
+    """One viewer. The routes' keyword is ``session_id`` or ``link_id``."""
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """Serve the connection to its end, however it ends."""
+        loop = asyncio.get_running_loop()
+        self.id = secrets.token_hex(5)
+        self.refused: Counter[str] = Counter()
+        self._door = Door(scope, **{k: str(v) for k, v in scope["url_route"]["kwargs"].items()})
+        self._standing: Standing | None = None
+        self._greeted = False
+        self._window = FrameWindow()
+        self._pump = Pump(send, self._window, self._request)
+        self._bus: framebus.FrameBus | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._looking: asyncio.Task[None] | None = None
+        self._look_again = False
+        self._allowance = incoming.Allowance()
+        self._opened = self._heard = self._looked = loop.time()
+        self._strikes = 0
+        self._last_seq = -1
+        self._injected = False
+        self._noticed: set[str] = set()
+        try:
+            await super().__call__(scope, receive, send)
+        except RedisUnavailable as error:
+            logger.warning("a viewer was turned away: Redis cannot be reached: %s", error or type(error).__name__)
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.close", "code": TRY_AGAIN})
+        finally:
+            await self._leave()
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """Handle one message of the client or the channel layer, without a thread."""
+        match message["type"]:
+            case "websocket.receive":
+                await self._receive(message)
+            case "session.event":
+                self._relay(message.get("event"))
+            case "session.access":
+                self._look_soon()
+            case "websocket.connect":
+                await self.send({"type": "websocket.accept"})
+                self._spawn(self._keep())
+            case "websocket.disconnect":
+                raise StopConsumer
+            case _:
+                self.refused["internal"] += 1
+
+    # ---- from the client -----------------------------------------------------------------------------------------
+
+    async def _receive(self, message: dict[str, Any]) -> None:
+        self._heard = asyncio.get_running_loop().time()
+        text = message.get("text")
+        if not self._allowance.take(self._heard):
+            self.refused["too-many"] += 1
+            return
+        try:
+            if text is None:
+                raise incoming.Garbage("binary messages flow from server to client only")
+            said = incoming.parse(text)
+        except incoming.Garbage as error:
+            self.refused["garbage"] += 1
+            self._strikes += 1
+            if self._strikes >= MOST_STRIKES or not self._greeted:
+                self._end("malformed", f"This client does not speak the protocol: {error}.")
+            return
+        except MessageError as error:
+            self.refused["malformed"] += 1
+            if not self._greeted:
+                self._end("malformed", f"The greeting was refused: {error}.")
+            return
+        if not self._greeted:
+            self._greet(said)
+        elif self._standing is not None:
+            await self._obey(said, self._standing)
+        else:
+            self.refused["early"] += 1
+
+    def _greet(self, said: incoming.ClientMessage) -> None:
+        if not isinstance(said, incoming.Hello):
+            self._end("malformed", "The first message must be a hello.")
+        elif VERSION not in said.versions:
+            self._end("version", "This page is of another version than the server. Reload it.")
+        else:
+            self._greeted = True
+            self._spawn(self._admit(said))
+
+    async def _obey(self, said: incoming.ClientMessage, standing: Standing) -> None:
+        match said:
+            case incoming.Ack(epoch, frame):
+                if not self._window.ack(epoch, frame):
+                    self.refused["ack"] += 1
+                self._pump.wake()
+            case incoming.Input():
+                await self._input(said, standing)
+            case incoming.Ping(t):
+                pong = {"type": "pong", "t": t, "server_us": time.monotonic_ns() // 1000}
+                self._pump.text(pong, newest="pong")
+            case incoming.Resync():
+                self._window.resync()
+                self._pump.wake()
+            case incoming.Visibility(hidden):
+                self._window.set_hidden(hidden)
+                self._pump.wake()
+            case incoming.Preset(preset_id):
+                if Permission.SETTINGS in standing.permissions:
+                    self._spawn(self._set_preset(preset_id))
+                else:
+                    self.refused["forbidden"] += 1
+                    self._notice("preset-refused", "Only the session's owner may change its quality.")
+            case incoming.Hello():
+                self.refused["malformed"] += 1
+
+    async def _input(self, said: incoming.Input, standing: Standing) -> None:
+        if Permission.INPUT not in standing.permissions:
+            self.refused["forbidden"] += 1
+            if "input-refused" not in self._noticed:
+                self._noticed.add("input-refused")
+                self._notice("input-refused", "You may watch this session, not control it.")
+        elif said.seq <= self._last_seq:
+            self.refused["malformed"] += 1
+        elif standing.state is State.RUNNING:
+            self._last_seq = said.seq
+            self._injected = True
+            message = {"type": "worker.input", "viewer": self.id, "seq": said.seq, "events": said.events}
+            await framebus.send_to_worker(standing.session, message)
+
+    async def _set_preset(self, preset_id: int) -> None:
+        try:
+            await self._door.set_preset(preset_id)
+        except ActionError as error:
+            self._notice(error.code, error.message)
+        except AccessError as error:
+            self._end(error.code, str(error))
+
+    # ---- from the session ----------------------------------------------------------------------------------------
+
+    def _relay(self, event: Any) -> None:
+        if self._standing is None:
+            return
+        try:
+            checked = check_event(event)
+        except MessageError as error:
+            self.refused["event"] += 1
+            logger.debug("session %s: event refused: %s", self._standing.session, error)
+            return
+        kind = checked["type"]
+        if kind == "state":
+            self._look_soon()  # the database decides; the event only says that there is something to see
+        else:
+            self._pump.text(checked, newest=kind)
+
+    def on_frame(self, message: wire.Message) -> None:
+        """A frame, from the bus."""
+        self._window.frame(message)
+        self._pump.wake()
+
+    def on_snapshot(self, parts: list[wire.Message]) -> None:
+        """A snapshot that the window asked for, from the bus."""
+        self._window.snapshot(parts, asyncio.get_running_loop().time())
+        self._pump.wake()
+
+    def on_gap(self) -> None:
+        """The bus has lost frames."""
+        self._window.fall_behind()
+        self._pump.wake()
+
+    def _request(self, request: Request) -> None:
+        """What the window needs of the worker."""
+        if self._bus is None:
+            return
+        if request is Request.KEY_FRAMES:
+            self._bus.request_key_frames()
+            return
+        self._bus.request_snapshot(self.id)
+        codec = self._window.missing_codec
+        if codec and codec not in self._noticed:
+            self._noticed.add(codec)
+            what = "H.264 video in full colour resolution (4:4:4)" if codec == "h264-444" else "H.264 video"
+            self._notice(
+                "codec-missing",
+                f"This session is shown as {what}, which this browser cannot play. You see a still picture that is "
+                "renewed about every second. Another browser, or another quality preset, shows it live.",
+            )
+
+    # ---- standing ------------------------------------------------------------------------------------------------
+
+    async def _admit(self, hello: incoming.Hello) -> None:
+        """Let the viewer in, or say why not."""
+        try:
+            if self._door.link_id:
+                await open_link(self._door.link_id, hello.ticket)
+            standing = await self._door.look()
+            # Listen first, look again afterwards: what changes in between is not missed.
+            await self.channel_layer.group_add(session_group(standing.session), self.channel_name)
+            standing, members = await self._door.welcome()
+        except AccessError as error:
+            self._end(error.code, str(error))
+            return
+        except RedisUnavailable as error:
+            logger.warning("a viewer was turned away: Redis cannot be reached: %s", error or type(error).__name__)
+            self._pump.close(TRY_AGAIN)
+            return
+        self._window.set_codecs(hello.codecs)
+        self._pump.text(
+            {
+                "type": "welcome",
+                "version": VERSION,
+                "viewer": self.id,
+                "role": standing.role.value,
+                "permissions": sorted(standing.permissions),
+                **members,
+                "heartbeat_s": HEARTBEAT_S,
+                "window": WINDOW,
+            }
+        )
+        await presence.refresh(standing.session, self.id)
+        self._take_standing(standing, None)
+
+    def _take_standing(self, standing: Standing, before: Standing | None) -> None:
+        """Act on what may have changed since ``before``."""
+        self._standing = standing
+        self._looked = asyncio.get_running_loop().time()
+        if state_event(standing) != (state_event(before) if before else None):
+            self._pump.text(state_event(standing))
+        if not standing.state.watchable:
+            self._end("session-ended", ending(standing))
+            return
+        if before and standing.permissions != before.permissions:
+            permissions = sorted(standing.permissions)
+            self._pump.text({"type": "role", "role": standing.role.value, "permissions": permissions})
+            if Permission.INPUT not in standing.permissions:
+                self._release(standing)
+        if self._bus is None and standing.state in STREAMING:
+            self._bus = framebus.join(standing.session, self)
+            self._pump.start_pictures()
+            self._spawn(_send(standing.session, {"type": "worker.cursor"}))
+
+    def _look_soon(self) -> None:
+        """Read the standing again; calls during a look lead to one more."""
+        if self._standing is None:
+            return
+        if self._looking is not None and not self._looking.done():
+            self._look_again = True
+            return
+        self._looking = self._spawn(self._look())
+
+    async def _look(self) -> None:
+        while True:
+            self._look_again = False
+            try:
+                self._take_standing(await self._door.look(), self._standing)
+            except AccessError as error:
+                self._end(error.code, str(error))
+                return
+            if not self._look_again:
+                return
+
+    async def _keep(self) -> None:
+        """Once a second: what is due by time alone."""
+        loop = asyncio.get_running_loop()
+        refreshed = loop.time()
+        while True:
+            await asyncio.sleep(1.0)
+            now = loop.time()
+            standing = self._standing
+            if standing is None:
+                if not self._greeted and now > self._opened + HELLO_S:
+                    self._end("timeout", "The page did not introduce itself in time.")
+                continue
+            if now > self._heard + SILENCE_S:
+                self._end("timeout", "The connection was silent for too long.")
+            if standing.link_expires is not None and time.time() >= standing.link_expires.timestamp():
+                self._end("link-closed", LINK_CLOSED)
+            if now > self._looked + (RECHECK_S if standing.state is State.RUNNING else STARTING_RECHECK_S):
+                self._looked = now
+                self._look_soon()
+            if now > refreshed + presence.REFRESH_S:
+                refreshed = now
+                await presence.refresh(standing.session, self.id)
+
+    # ---- ending --------------------------------------------------------------------------------------------------
+
+    def _notice(self, code: str, message: str) -> None:
+        self._pump.text({"type": "notice", "code": code, "message": message}, newest=f"notice {code}")
+
+    def _end(self, code: str, message: str) -> None:
+        error = {"type": "error", "code": code, "message": message}
+        self._pump.close(CLOSE_CODES.get(code, 4403), error)
+
+    def _release(self, standing: Standing) -> None:
+        if self._injected:
+            self._injected = False
+            self._spawn(_send(standing.session, {"type": "worker.release", "viewer": self.id}))
+
+    async def _leave(self) -> None:
+        """Give everything back. Nothing here may fail the others."""
+        if self._bus is not None:
+            framebus.leave(self._bus, self)
+        await self._pump.stop()
+        for task in self._tasks:
+            task.cancel()
+        if self.refused:
+            logger.info("viewer %s: refused %s", self.id, dict(self.refused))
+        standing = self._standing
+        if standing is None:
+            return
+        try:
+            async with asyncio.timeout(framebus.COMMAND_S):
+                await self.channel_layer.group_discard(session_group(standing.session), self.channel_name)
+                await presence.forget(standing.session, self.id)
+                if self._injected:
+                    await _send(standing.session, {"type": "worker.release", "viewer": self.id})
+        except Exception as error:
+            logger.debug("viewer %s: leaving: %s", self.id, error or type(error).__name__)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("viewer %s: %s", self.id, error, exc_info=error)
+            self._pump.close(1011)
+
+
+async def _send(session: str, message: dict[str, Any]) -> None:
+    await framebus.send_to_worker(session, message)

@@ -1,0 +1,1 @@
+"""Delivery of pictures to viewers, and the flow-controlled server below it."""

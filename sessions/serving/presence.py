@@ -1,0 +1,58 @@
+"""Who watches: a sorted set per session, scored by when each viewer was last seen.
+
+Runs on the event loop with one Redis client per loop; a Redis that is down costs the count, nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from weakref import WeakKeyDictionary
+
+from django.conf import settings
+from redis.asyncio import Redis
+
+from ..redis_client import TIMEOUT_S, RedisUnavailable
+from ..worker.messages import viewers_key
+
+logger = logging.getLogger(__name__)
+
+REFRESH_S = 10.0
+COUNTED_S = 30
+EXPIRY_S = 60
+
+_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[str, Redis]] = WeakKeyDictionary()
+
+
+def _client() -> Redis:
+    loop = asyncio.get_running_loop()
+    url, client = _clients.get(loop, ("", None))
+    if client is None or url != settings.REDIS_URL:
+        client = Redis.from_url(
+            settings.REDIS_URL, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, max_connections=64
+        )
+        _clients[loop] = (settings.REDIS_URL, client)
+    return client
+
+
+async def refresh(session: str, viewer: str) -> None:
+    """Note that ``viewer`` is watching, and forget who has not been seen for long."""
+    now = time.time()
+    key = viewers_key(session)
+    try:
+        async with _client().pipeline(transaction=False) as pipeline:
+            pipeline.zadd(key, {viewer: now})
+            pipeline.zremrangebyscore(key, "-inf", now - 2 * COUNTED_S)
+            pipeline.expire(key, EXPIRY_S)
+            await pipeline.execute()
+    except RedisUnavailable as error:
+        logger.debug("presence in session %s: %s", session, error)
+
+
+async def forget(session: str, viewer: str) -> None:
+    """Note that ``viewer`` has left."""
+    try:
+        await _client().zrem(viewers_key(session), viewer)
+    except RedisUnavailable as error:
+        logger.debug("presence in session %s: %s", session, error)

@@ -1,0 +1,130 @@
+"""The pump: the only sender of one connection.
+
+One task sends text before pictures, one message at a time, waiting whenever the server's buffer is full. Nobody else
+waits for the socket, so acknowledgements, input and disconnects are handled however slow the viewer reads. Text is
+bounded too: of what is only ever interesting in its newest form, the newest is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from .window import FrameWindow, Request
+
+logger = logging.getLogger(__name__)
+
+MOST_TEXTS = 128
+MOST_TEXT_BYTES = 512 * 1024
+CLOSE_S = 3.0
+
+
+class Pump:
+    """Sends for one viewer. ``requests`` is called with what his window needs of the worker."""
+
+    def __init__(
+        self,
+        send: Callable[[dict[str, Any]], Awaitable[None]],
+        window: FrameWindow,
+        requests: Callable[[Request], None],
+    ) -> None:
+        self._send = send
+        self._window = window
+        self._requests = requests
+        self._texts: OrderedDict[object, str] = OrderedDict()
+        self._text_bytes = 0
+        self._wake = asyncio.Event()
+        self._streaming = False
+        self._close: int | None = None
+        self._task = asyncio.create_task(self._run(), name="pump")
+        self._task.add_done_callback(self._ended)
+
+    def start_pictures(self) -> None:
+        """From now on the window's frames are sent as well."""
+        self._streaming = True
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Look at the window again."""
+        self._wake.set()
+
+    def text(self, message: dict[str, Any], *, newest: str = "") -> None:
+        """Queue a text message; one with the same ``newest`` that still waits is replaced."""
+        if self._close is not None:
+            return
+        data = json.dumps(message, ensure_ascii=False, allow_nan=False)
+        key: object = newest or object()
+        self._text_bytes += len(data) - len(self._texts.pop(key, ""))
+        self._texts[key] = data
+        self._wake.set()
+        if len(self._texts) > MOST_TEXTS or self._text_bytes > MOST_TEXT_BYTES:
+            self._texts.clear()
+            self._text_bytes = 0
+            self.close(1013)  # a viewer who reads nothing, or asks faster than he reads
+
+    def close(self, code: int, error: dict[str, Any] | None = None) -> None:
+        """Send ``error`` and what is queued before it, then close with ``code``; the first call counts."""
+        if self._close is not None:
+            return
+        if error is not None:
+            self.text(error)
+        if self._close is None:
+            self._close = code
+        self._wake.set()
+        asyncio.get_running_loop().call_later(CLOSE_S, self._task.cancel)
+
+    @property
+    def closing(self) -> bool:
+        """Whether `close` was called."""
+        return self._close is not None
+
+    async def stop(self) -> None:
+        """The connection is gone: end the task."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                self._wake.clear()
+                if self._texts:
+                    _, data = self._texts.popitem(last=False)
+                    self._text_bytes -= len(data)
+                    await self._send({"type": "websocket.send", "text": data})
+                elif self._close is not None:
+                    return
+                elif not await self._send_pictures(loop.time()):
+                    await self._rest(loop)
+        finally:
+            if self._close is not None:
+                await self._send({"type": "websocket.close", "code": self._close})
+
+    async def _send_pictures(self, now: float) -> bool:
+        """Send one unit of the window; return whether there was one."""
+        if not self._streaming:
+            return False
+        for request in self._window.poll(now):
+            self._requests(request)
+        unit = self._window.next_unit(now)
+        for data in unit:
+            await self._send({"type": "websocket.send", "bytes": bytes(data)})
+        return bool(unit)
+
+    async def _rest(self, loop: asyncio.AbstractEventLoop) -> None:
+        seconds = self._window.due(loop.time()) if self._streaming else None
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # The server's own disconnect follows; a defect of ours must not go unseen.
+            level = logging.DEBUG if isinstance(error, OSError) else logging.ERROR
+            logger.log(level, "sending to a viewer ended: %s", error or type(error).__name__, exc_info=error)
