@@ -1,0 +1,260 @@
+/* test_parts.c - region, damage, colour, pool, frame, settings: each against a plain model of it. */
+#include <math.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "check.h"
+#include "colour.h"
+#include "damage.h"
+#include "frame.h"
+#include "pool.h"
+#include "settings.h"
+
+#define SIDE 96
+
+/* A region covers whatever was added, stays in its bounds, and holds no more than its limit. */
+void test_region(void)
+{
+	uint32_t seed = 1;
+
+	for (int round = 0; round < 300; round++) {
+		static bool covered[SIDE][SIDE];
+		struct se_region region = { 0 };
+		struct se_rect bounds = { 0, 0, 0, 0 };
+		int limit = draw_between(&seed, 1, SE_REGION_MAX), count = draw_between(&seed, 1, 200);
+
+		memset(covered, 0, sizeof covered);
+		for (int i = 0; i < count; i++) {
+			struct se_rect r = { draw_between(&seed, 0, SIDE - 1), draw_between(&seed, 0, SIDE - 1), 0, 0 };
+
+			r.w = draw_between(&seed, 0, 8 < SIDE - r.x ? 8 : SIDE - r.x);
+			r.h = draw_between(&seed, 0, 8 < SIDE - r.y ? 8 : SIDE - r.y);
+			se_region_add_limited(&region, r, limit, draw_between(&seed, 0, 64));
+			bounds = se_rect_union(bounds, r);
+			for (int y = r.y; y < r.y + r.h; y++)
+				for (int x = r.x; x < r.x + r.w; x++)
+					covered[y][x] = true;
+			CHECK(region.count <= limit, "%d rectangles, limit %d", region.count, limit);
+		}
+		CHECK(memcmp(&bounds, &(struct se_rect){ 0 }, sizeof bounds) == 0 ||
+		              se_rect_area(se_region_bounds(&region)) == se_rect_area(bounds),
+		      "bounds");
+		for (int y = 0; y < SIDE; y++)
+			for (int x = 0; x < SIDE; x++)
+				CHECK(!covered[y][x] || se_region_intersects(&region, (struct se_rect){ x, y, 1, 1 }), "lost %d,%d", x, y);
+		se_region_clip(&region, (struct se_rect){ 10, 10, 20, 20 });
+		for (int i = 0; i < region.count; i++)
+			CHECK(!se_rect_empty(region.rects[i]) && region.rects[i].x >= 10 && region.rects[i].x + region.rects[i].w <= 30,
+			      "clip");
+	}
+}
+
+void test_damage(void)
+{
+	uint32_t seed = 7;
+	struct se_picture a = { 0 }, b = { 0 };
+
+	CHECK(se_picture_resize(&a, 301, 40) == 0 && se_picture_resize(&b, 301, 40) == 0, "memory");
+	CHECK(se_picture_resize(&a, 0, 40) == SE_E_INVALID && a.width == 301, "a bad size changes nothing");
+	CHECK(se_picture_resize(&a, 16385, 40) == SE_E_INVALID, "too wide");
+	for (int round = 0; round < 2000; round++) {
+		struct se_rect area = { draw_between(&seed, 0, 299), draw_between(&seed, 0, 38), 0, 0 }, found;
+		int left = 1000, right = -1, top = 1000, bottom = -1, changes = draw_between(&seed, 0, 3);
+
+		area.w = draw_between(&seed, 1, 301 - area.x);
+		area.h = draw_between(&seed, 1, 40 - area.y);
+		for (int y = 0; y < 40; y++) {
+			memcpy(se_picture_at(&b, 0, y), se_picture_at(&a, 0, y), 301 * 4);
+			for (int x = 0; x < 301; x++)
+				se_picture_at(&b, x, y)[3] = (uint8_t)draw(&seed); /* X does not count */
+		}
+		for (int i = 0; i < changes; i++) {
+			int x = draw_between(&seed, 0, 300), y = draw_between(&seed, 0, 39);
+
+			se_picture_at(&b, x, y)[draw(&seed) % 3] ^= 1;
+		}
+		for (int y = area.y; y < area.y + area.h; y++)
+			for (int x = area.x; x < area.x + area.w; x++)
+				if (memcmp(se_picture_at(&a, x, y), se_picture_at(&b, x, y), 3) != 0) {
+					left = x < left ? x : left;
+					right = x > right ? x : right;
+					top = y < top ? y : top;
+					bottom = y > bottom ? y : bottom;
+				}
+		found = se_damage_compare(&a, b.pixels, b.stride, area);
+		if (right < 0)
+			CHECK(se_rect_empty(found), "found a change where there is none");
+		else
+			CHECK(found.x == left && found.y == top && found.w == right - left + 1 && found.h == bottom - top + 1,
+			      "found %d,%d %dx%d, not %d,%d..%d,%d", found.x, found.y, found.w, found.h, left, top, right, bottom);
+		CHECK(se_diff_first(a.pixels, b.pixels, 301) == se_diff_first_portable(a.pixels, b.pixels, 301), "first");
+		CHECK(se_diff_last(a.pixels, b.pixels, 301) == se_diff_last_portable(a.pixels, b.pixels, 301), "last");
+	}
+	CHECK(se_damage_hash(a.pixels, a.stride, 301, 0, 40) == se_damage_hash(a.pixels, a.stride, 301, 0, 40), "hash");
+	a.pixels[a.stride * 39 + 300 * 4] ^= 1;
+	CHECK(se_damage_hash(a.pixels, a.stride, 301, 0, 40) != se_damage_hash(b.pixels, b.stride, 301, 0, 40), "hash");
+	se_picture_free(&a);
+	se_picture_free(&b);
+}
+
+static void exact(const uint8_t *p, double *y, double *u, double *v)
+{
+	double b = p[0] / 255.0, g = p[1] / 255.0, r = p[2] / 255.0, luma = 0.2126 * r + 0.7152 * g + 0.0722 * b;
+
+	*y = 16 + 219 * luma;
+	*u = 128 + 224 * (b - luma) / 1.8556;
+	*v = 128 + 224 * (r - luma) / 1.5748;
+}
+
+/* Every eighth value of each channel, and every grey: within half a step of the formula, plus rounding of coefficients. */
+static void check_444(void)
+{
+	uint8_t line[33 * 4], y[33], u[33], v[33];
+
+	for (int r = 0; r < 264; r += 8)
+		for (int g = 0; g < 264; g += 8) {
+			for (int i = 0; i < 33; i++) {
+				line[i * 4] = (uint8_t)(i * 8 > 255 ? 255 : i * 8);
+				line[i * 4 + 1] = (uint8_t)(g > 255 ? 255 : g);
+				line[i * 4 + 2] = (uint8_t)(r > 255 ? 255 : r);
+				line[i * 4 + 3] = 0xee;
+			}
+			se_colour_row_444(line, 33, y, u, v);
+			for (int i = 0; i < 33; i++) {
+				double ey, eu, ev;
+
+				exact(line + i * 4, &ey, &eu, &ev);
+				CHECK(fabs(y[i] - ey) < 0.52 && fabs(u[i] - eu) < 0.52 && fabs(v[i] - ev) < 0.52,
+				      "%d %d %d gives %d %d %d", line[i * 4 + 2], line[i * 4 + 1], line[i * 4], y[i], u[i], v[i]);
+			}
+		}
+	for (int grey = 0; grey < 256; grey++) {
+		memset(line, grey, sizeof line);
+		se_colour_row_444(line, 33, y, u, v);
+		CHECK(u[0] == 128 && v[32] == 128, "grey %d has colour", grey);
+		CHECK(grey || y[0] == 16, "black");
+		CHECK(grey < 255 || y[32] == 235, "white");
+	}
+}
+
+static void check_420(uint32_t *seed)
+{
+	enum { COUNT = 70 };
+	uint8_t top[COUNT * 4], bottom[COUNT * 4], y0[COUNT], y1[COUNT], u[COUNT / 2], v[COUNT / 2];
+	uint8_t py0[COUNT], py1[COUNT], pu[COUNT / 2], pv[COUNT / 2];
+
+	for (int i = 0; i < COUNT * 4; i++) {
+		top[i] = (uint8_t)draw(seed);
+		bottom[i] = (uint8_t)draw(seed);
+	}
+	se_colour_rows_420(top, bottom, COUNT, y0, y1, u, v);
+	se_colour_use_portable(true);
+	se_colour_rows_420(top, bottom, COUNT, py0, py1, pu, pv);
+	se_colour_use_portable(false);
+	CHECK(memcmp(y0, py0, COUNT) == 0 && memcmp(y1, py1, COUNT) == 0 && memcmp(u, pu, COUNT / 2) == 0 &&
+	              memcmp(v, pv, COUNT / 2) == 0,
+	      "SIMD and portable code differ");
+	for (int i = 0; i < COUNT / 2; i++) {
+		double sum_u = 0, sum_v = 0;
+		const uint8_t *at[4] = { top + i * 8, top + i * 8 + 4, bottom + i * 8, bottom + i * 8 + 4 };
+
+		for (int k = 0; k < 4; k++) {
+			double ey, eu, ev;
+
+			exact(at[k], &ey, &eu, &ev);
+			sum_u += eu / 4;
+			sum_v += ev / 4;
+		}
+		CHECK(fabs(u[i] - sum_u) < 0.52 && fabs(v[i] - sum_v) < 0.52, "chroma of block %d", i);
+	}
+}
+
+void test_colour(void)
+{
+	uint32_t seed = 3;
+
+	check_444();
+	for (int round = 0; round < 500; round++)
+		check_420(&seed);
+}
+
+static void count_job(void *context, size_t index)
+{
+	atomic_int *counts = context;
+
+	atomic_fetch_add(&counts[index], 1);
+}
+
+void test_pool(void)
+{
+	static atomic_int counts[100];
+	uint64_t cpu = 0;
+
+	for (int round = 0; round < 200; round++)
+		se_pool_run(count_job, counts, 100, round % 2, &cpu);
+	se_pool_run(count_job, counts, 0, true, &cpu);
+	for (int i = 0; i < 100; i++)
+		CHECK(atomic_load(&counts[i]) == 200, "job %d ran %d times", i, atomic_load(&counts[i]));
+	CHECK(se_pool_size() >= 1 && se_pool_size() <= 64, "%d threads", se_pool_size());
+}
+
+void test_frame(void)
+{
+	static uint8_t payload[200000];
+	struct se_frame_info info = { SE_KIND_FRAME, SE_FLAG_RESIZED, 0x01020304, 7, 640, 480, 0x1122334455667788, 99 };
+	struct se_op ops[3] = {
+		{ SE_OP_JPEG, 0, 0, { 1, 2, 3, 4 }, 3, 4, payload, 100000 },
+		{ SE_OP_JPEG, SE_OP_FINAL, 0, { 5, 6, 7, 8 }, 7, 8, payload, 100000 },
+		{ SE_OP_H264, SE_OP_KEY, 9, { 0, 0, 640, 64 }, 640, 64, payload, 200000 },
+	};
+	static const uint8_t head[] = { 1, 1, 48, 32, 4, 3, 2, 1, 7, 0, 0, 0, 0x80, 2, 0xe0, 1, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11 };
+	struct se_frame *frame;
+	const uint8_t *data;
+
+	CHECK(se_frame_fit(ops, 3) == 2 && se_frame_fit(ops + 2, 1) == 1 && se_frame_fit(ops, 0) == 0, "fit");
+	frame = se_frame_pack(&info, ops, 2);
+	CHECK(frame && se_frame_size(frame) == 48 + 64 + 200000, "size");
+	data = se_frame_data(frame);
+	CHECK(memcmp(data, head, sizeof head) == 0, "header");
+	CHECK(data[36] == 2 && data[38] == 1 && data[40] == 99, "counts");
+	CHECK(data[48 + 32 + 1] == SE_OP_FINAL && data[48 + 32 + 4] == 5 && data[48 + 32 + 24] == 7, "record");
+	CHECK((data[48 + 32 + 16] | data[48 + 32 + 17] << 8 | data[48 + 32 + 18] << 16) == 100000, "offset");
+	se_frame_stamp(frame, 0x0807060504030201);
+	CHECK(data[24] == 1 && data[31] == 8 && se_frame_id(frame) == 7, "stamp");
+	se_frame_unref(frame);
+	ops[0].length = SE_FRAME_MAX;
+	CHECK(!se_frame_pack(&info, ops, 1), "8 MB");
+	CHECK(strstr(se_error_message(), "8388608"), "%s", se_error_message());
+	CHECK(!se_frame_pack(&info, ops, 5000), "5000 ops");
+}
+
+void test_settings(void)
+{
+	struct se_settings good = { SE_MODE_JPEG, 420, 60, 70, 1, 92, 15, 25, 18, 0, 1000 }, bad;
+
+	CHECK(se_settings_check(&good) == SE_OK, "%s", se_error_message());
+	CHECK(se_settings_stripe_height(&good, 1080) == 64, "JPEG");
+	bad = good;
+	bad.framerate = 0;
+	CHECK(se_settings_check(&bad) == SE_E_INVALID && strstr(se_error_message(), "framerate"), "%s", se_error_message());
+	bad = good;
+	bad.stripe_height = 24;
+	CHECK(se_settings_check(&bad) == SE_E_INVALID, "24");
+	bad = good;
+	bad.chroma = 422;
+	CHECK(se_settings_check(&bad) == SE_E_INVALID, "422");
+	bad = good;
+	bad.mode = 7;
+	CHECK(se_settings_check(&bad) == SE_E_INVALID, "mode 7");
+	good.mode = SE_MODE_H264;
+	CHECK(se_settings_check(&good) == (se_has_h264() ? SE_OK : SE_E_UNSUPPORTED), "x264");
+	for (int height = 1; height <= 16384; height++) {
+		int h = se_settings_stripe_height(&good, height);
+
+		CHECK(h % 16 == 0 && h >= 16 && (height + h - 1) / h <= 8, "%d for %d", h, height);
+		CHECK(h == 16 || (height + h - 17) / (h - 16) > 8, "%d is not the smallest for %d", h, height);
+		good.stripe_height = 16;
+		CHECK((height - 1) / se_settings_stripe_height(&good, height) < 16, "more than 16 streams for %d", height);
+		good.stripe_height = 0;
+	}
+}

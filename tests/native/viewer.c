@@ -1,0 +1,133 @@
+/* viewer.c - a strict client in C. */
+#include "viewer.h"
+
+#include <string.h>
+#include <turbojpeg.h>
+
+#include "check.h"
+#include "frame.h"
+
+static uint32_t get(const uint8_t *at, int bytes)
+{
+	uint32_t value = 0;
+
+	for (int i = bytes - 1; i >= 0; i--)
+		value = value << 8 | at[i];
+	return value;
+}
+
+void viewer_open(struct viewer *self)
+{
+	memset(self, 0, sizeof *self);
+	self->jpeg = tjInitDecompress();
+	CHECK(self->jpeg, "no decoder");
+}
+
+void viewer_close(struct viewer *self)
+{
+	tjDestroy(self->jpeg);
+	se_picture_free(&self->picture);
+}
+
+static void draw_jpeg(struct viewer *self, struct se_rect rect, const uint8_t *payload, size_t length)
+{
+	int width, height, sampling, space;
+
+	CHECK(tjDecompressHeader3(self->jpeg, payload, length, &width, &height, &sampling, &space) == 0, "%s",
+	      tjGetErrorStr2(self->jpeg));
+	CHECK(width == rect.w && height == rect.h, "JPEG of %dx%d for %dx%d", width, height, rect.w, rect.h);
+	CHECK(tjDecompress2(self->jpeg, payload, length, se_picture_at(&self->picture, rect.x, rect.y), width,
+	                    (int)self->picture.stride, height, TJPF_BGRX, 0) == 0,
+	      "%s", tjGetErrorStr2(self->jpeg));
+}
+
+static void note_h264(struct viewer *self, const uint8_t *record, struct se_rect rect, int pw, int ph)
+{
+	unsigned stream = get(record + 2, 2), flags = record[1];
+
+	CHECK(stream < 16, "stream %u", stream);
+	CHECK(pw % 16 == 0 && ph % 16 == 0 && pw >= rect.w && ph >= rect.h && pw - rect.w < 16, "coded %dx%d", pw, ph);
+	CHECK(!(flags & SE_OP_CROP) == (pw == rect.w && ph == rect.h), "CROP");
+	if (flags & SE_OP_KEY) {
+		self->stream_alive[stream] = true;
+		self->stream_width[stream] = pw;
+		self->stream_height[stream] = ph;
+		self->key_frames++;
+	}
+	CHECK(self->stream_alive[stream] && self->stream_width[stream] == pw && self->stream_height[stream] == ph,
+	      "stream %u: a delta without its key frame", stream);
+	self->h264_ops++;
+}
+
+static void apply_op(struct viewer *self, const uint8_t *record, const uint8_t *payloads, size_t payload_size)
+{
+	struct se_rect rect = { (int)get(record + 4, 2), (int)get(record + 6, 2), (int)get(record + 8, 2),
+		                    (int)get(record + 10, 2) };
+	size_t offset = get(record + 16, 4), length = get(record + 20, 4);
+	int pw = (int)get(record + 24, 2), ph = (int)get(record + 26, 2);
+
+	CHECK(rect.w >= 1 && rect.h >= 1 && rect.x + rect.w <= self->picture.width &&
+	              rect.y + rect.h <= self->picture.height,
+	      "op %d,%d %dx%d outside of %dx%d", rect.x, rect.y, rect.w, rect.h, self->picture.width, self->picture.height);
+	CHECK(offset <= payload_size && length <= payload_size - offset && length > 0, "payload");
+	if (record[1] & SE_OP_FINAL)
+		self->final_ops++;
+	if (record[0] == SE_OP_JPEG) {
+		CHECK(pw == rect.w && ph == rect.h && get(record + 2, 2) == 0, "JPEG op");
+		draw_jpeg(self, rect, payloads + offset, length);
+	} else {
+		CHECK(record[0] == SE_OP_H264, "op kind %d", record[0]);
+		note_h264(self, record, rect, pw, ph);
+	}
+}
+
+static void check_header(struct viewer *self, const uint8_t *data, size_t size)
+{
+	int width = (int)get(data + 12, 2), height = (int)get(data + 14, 2);
+	uint32_t id = get(data + 8, 4), flags = get(data + 38, 2), epoch = get(data + 4, 4);
+
+	CHECK(data[0] == 1 && data[2] == 48 && data[3] == 32 && epoch != 0, "header");
+	CHECK(size == 48 + 32u * get(data + 36, 2) + get(data + 32, 4), "%zu bytes", size);
+	CHECK(size <= SE_FRAME_AIM || get(data + 36, 2) == 1, "%zu bytes in more than one op", size);
+	CHECK(self->epoch == 0 || self->epoch == epoch, "epoch");
+	self->epoch = epoch;
+	if (data[1] == SE_KIND_FRAME) {
+		CHECK(id == self->frame_id + 1, "frame %u after %u", id, self->frame_id);
+		CHECK(get(data + 36, 2) > 0, "an empty frame");
+		self->frame_id = id;
+	}
+	if (flags & SE_FLAG_RESIZED || data[1] == SE_KIND_SNAPSHOT)
+		CHECK(se_picture_resize(&self->picture, width, height) == 0, "%dx%d", width, height);
+	CHECK(width == self->picture.width && height == self->picture.height, "a resize without RESIZED");
+}
+
+void viewer_apply(struct viewer *self, const uint8_t *data, size_t size)
+{
+	size_t count, payload_size;
+
+	CHECK(size >= 48, "%zu bytes", size);
+	check_header(self, data, size);
+	count = get(data + 36, 2);
+	payload_size = get(data + 32, 4);
+	for (size_t i = 0; i < count; i++)
+		apply_op(self, data + 48 + i * 32, data + 48 + count * 32, payload_size);
+	self->messages++;
+	self->bytes += size;
+	self->ops += count;
+}
+
+int viewer_difference(const struct viewer *self, const struct se_picture *other)
+{
+	int worst = 0;
+
+	CHECK(self->picture.width == other->width && self->picture.height == other->height, "sizes %dx%d and %dx%d",
+	      self->picture.width, self->picture.height, other->width, other->height);
+	for (int y = 0; y < other->height; y++) {
+		const uint8_t *a = se_picture_at(&self->picture, 0, y), *b = se_picture_at(other, 0, y);
+
+		for (int i = 0; i < other->width * 4; i++)
+			if (i % 4 != 3 && abs(a[i] - b[i]) > worst)
+				worst = abs(a[i] - b[i]);
+	}
+	return worst;
+}
