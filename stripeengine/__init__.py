@@ -1,4 +1,4 @@
-"""Stripe engine: turns what changes in a picture into small wire messages. A library of its own; see docs/reference/engine.md.
+"""Stripe engine: turns what changes in a picture into small wire messages; docs/reference/engine.md describes it.
 
 Names are looked up when they are first used, so that importing a part (``stripeengine.settings``) does not load the C
 extension or numpy.

@@ -1,7 +1,7 @@
 """Build of the C engine as the extension module ``stripeengine._stripeengine`` (cffi, API mode).
 
-``setup.py`` names this file in ``cffi_modules``; ``python stripeengine/_build.py`` compiles in place. What cffi parses are
-the very headers the C code includes. Libraries come from pkg-config; ``STRIPEENGINE_X264=0`` leaves x264 (GPL) out.
+``setup.py`` names this file in ``cffi_modules``; ``python stripeengine/_build.py`` compiles in place. What cffi parses
+are the very headers the C code includes. Libraries come from pkg-config; ``STRIPEENGINE_X264=0`` leaves x264 (GPL) out.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The engine seen from Python: start, take frames, change settings, close.
 
-The C engine has one thread of its own and shares the process' encoder threads; none of them takes the GIL. Every method may be
-called on any thread. Only `Engine.snapshot` (one encode) and `Engine.close` (the end of the frame in work) block. An
-engine does not survive fork: in the child its methods raise `EngineError` and closing does nothing.
+The C engine has one thread of its own and shares the process' encoder threads; none of them takes the GIL. Every method
+may be called on any thread. Only `Engine.snapshot` (one encode) and `Engine.close` (the end of the frame in work) block.
+An engine does not survive fork: in the child its methods raise `EngineError` and closing does nothing.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from .errors import EngineError, SettingsError
+from .errors import EngineError
 from .ffi import check_error, check_mode, check_pointer, error_of, ffi, lib
 from .frame import Frame
-from .settings import EngineSettings
+from .settings import EngineSettings, Setting
 
 
 class NativeSource(Protocol):
@@ -57,6 +57,8 @@ class EngineStats:
     latency_p95_ms: float
     latency_p99_ms: float
 
+
+_SNAPSHOT_QUALITY = Setting("quality", int, None, "Quality of a snapshot.", minimum=1, maximum=100)
 
 _open: weakref.WeakSet[Engine] = weakref.WeakSet()
 _users: weakref.WeakKeyDictionary[NativeSource, weakref.ref[Engine]] = weakref.WeakKeyDictionary()
@@ -168,11 +170,11 @@ class Engine:
     def snapshot(self, quality: int | None = None) -> list[bytes]:
         """Return the picture as of the last frame taken, in snapshot messages of at most 256 KiB each.
 
-        ``quality`` is that of the JPEGs, 1…100; None takes the better of the two in the settings. Blocks for one encode.
-        Raises `EngineError` if the engine is not running, `SettingsError` for a bad quality.
+        ``quality`` is that of the JPEGs, 1…100; None takes the better of the two in the settings. Blocks for one
+        encode. Raises `EngineError` if the engine is not running, `SettingsError` for a bad quality.
         """
-        if quality is not None and (isinstance(quality, bool) or not isinstance(quality, int) or not 1 <= quality <= 100):
-            raise SettingsError("quality", f"quality must be between 1 and 100, not {quality!r:.40}")
+        if quality is not None:
+            _SNAPSHOT_QUALITY.check(quality)
         frames, count = ffi.new("struct se_frame ***"), ffi.new("size_t *")
         check_error(lib.se_engine_snapshot(self._pointer, quality or 0, frames, count))
         try:

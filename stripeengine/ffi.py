@@ -1,6 +1,7 @@
 """The compiled engine: ``ffi`` and ``lib``, and the way from its error codes to exceptions.
 
-Importing this module loads the extension; a missing one raises `EngineError` that says how to build it. Calls release the GIL.
+Importing this module loads the extension; a missing one raises `EngineError` that says how to build it. Calls release
+the GIL.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ def _message() -> str:
     return text.decode("utf-8", "replace")
 
 
-def check_error(code: int) -> int:
-    """Return a code that is not negative; raise `EngineError` or `SourceError` for one that is."""
+def check_error(code: int, kind: type[EngineError] | None = None) -> int:
+    """Return a code that is not negative; for one that is raise ``kind``, or what fits the code."""
     if code < 0:
-        raise error_of(code, _message())
+        raise kind(_message()) if kind is not None else error_of(code, _message())
     return code
 
 

@@ -12,14 +12,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from .errors import SourceError
-from .ffi import check_pointer, ffi, lib
+from .ffi import check_error, check_pointer, ffi, lib
 
 if TYPE_CHECKING:
-    from collections.abc import Buffer  # type: ignore[attr-defined,unused-ignore]
-
     from .engine import Engine
 
 Rectangle = tuple[int, int, int, int]
+Pixels = Any  # whatever has the buffer protocol, which has no name before Python 3.12
 
 _FORMATS = {"RGB": (0, 3), "RGBX": (1, 4), "BGRX": (2, 4)}  # name: enum se_format, bytes a pixel
 _PATTERNS = {"still": 0, "scroll": 1, "bounce": 2, "noise": 3}  # enum se_pattern
@@ -81,7 +80,7 @@ class FramebufferSource(Source):
         """Width and height in pixels."""
         return self._size
 
-    def submit(self, pixels: Buffer, damage: Sequence[Rectangle] | None = None, *, format: str = "RGB") -> None:
+    def submit(self, pixels: Pixels, damage: Sequence[Rectangle] | None = None, *, format: str = "RGB") -> None:
         """Copy a picture of the source's size and tell the engine.
 
         ``pixels`` is an H×W×3 (RGB) or H×W×4 (RGBX, BGRX) array of uint8, or its bytes. Only what lies inside the
@@ -91,29 +90,24 @@ class FramebufferSource(Source):
         if format not in _FORMATS:
             raise SourceError(f"format must be one of {', '.join(_FORMATS)}, not {format!r:.20}")
         code, channels = _FORMATS[format]
-        width, height = self._size
         data = self._bytes(pixels, channels, format)
         rects, count = self._rectangles(damage)
-        status = lib.se_framebuffer_source_submit(
-            self.pointer, ffi.from_buffer("uint8_t[]", data), width * channels, code, rects, count
+        memory = ffi.from_buffer("uint8_t[]", data)
+        check_error(
+            lib.se_framebuffer_source_submit(self.pointer, memory, len(memory), code, rects, count), SourceError
         )
-        if status < 0:
-            raise SourceError(ffi.string(lib.se_error_message()).decode("utf-8", "replace"))
-        # `height` is checked against the buffer above; C checks what may have changed since, the row length.
-        assert height == self._size[1]
 
     def resize(self, width: int, height: int) -> None:
         """Become another size, black until the next `submit`. Raises `SourceError` for an impossible size."""
         _check_size(width, height)
-        if lib.se_framebuffer_source_resize(self.pointer, width, height) < 0:
-            raise SourceError(ffi.string(lib.se_error_message()).decode("utf-8", "replace"))
+        check_error(lib.se_framebuffer_source_resize(self.pointer, width, height), SourceError)
         self._size = (width, height)
 
     def fail(self, text: str) -> None:
         """Be dead from now on, as a server that went away would be: the engine fails with ``text``."""
         lib.se_framebuffer_source_fail(self.pointer, text.encode("utf-8").replace(b"\0", b" "))
 
-    def _bytes(self, pixels: Buffer, channels: int, format: str) -> memoryview | bytes:
+    def _bytes(self, pixels: Pixels, channels: int, format: str) -> memoryview | bytes:
         try:
             view = memoryview(pixels)
         except TypeError:
@@ -122,7 +116,7 @@ class FramebufferSource(Source):
         if view.itemsize != 1:
             raise SourceError(f"pixels must be of 8 bits a channel (uint8), not of {view.itemsize} bytes an item")
         if view.nbytes != width * height * channels or view.ndim == 3 and view.shape != (height, width, channels):
-            got = "×".join(map(str, view.shape)) if view.ndim > 1 else f"{view.nbytes} bytes"
+            got = "×".join(map(str, view.shape or ())) if view.ndim > 1 else f"{view.nbytes} bytes"
             raise SourceError(
                 f"a {format} picture of this source is {height}×{width}×{channels} "
                 f"({width * height * channels} bytes), not {got}: name the format, or resize() first"

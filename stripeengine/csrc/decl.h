@@ -90,7 +90,7 @@ int se_engine_failure(struct se_engine *engine, int *code, const char **text);
 
 struct se_frame;
 
-/* The next finished frame, or NULL. The caller owns one reference. Any thread, never blocks. */
+/* The next finished frame, or NULL. Until the last one is taken no other is made: damage merges. The caller owns one reference. Any thread, never blocks. */
 struct se_frame *se_engine_take(struct se_engine *engine);
 
 /* Encodes the picture as of the last frame taken; *count messages are stored in *out, which the caller frees with
@@ -142,8 +142,8 @@ enum se_format {
 struct se_source *se_framebuffer_source_new(int width, int height);
 
 /* Copies the picture (inside the `count` rectangles only; everything if rects is NULL) and tells the engine.
- * `stride` is bytes from row to row. Any thread. */
-int se_framebuffer_source_submit(struct se_source *source, const uint8_t *pixels, size_t stride, int format,
+ * `size` must be that of a whole picture without gaps. Any thread. */
+int se_framebuffer_source_submit(struct se_source *source, const uint8_t *pixels, size_t size, int format,
                                  const struct se_rect *rects, size_t count);
 
 /* Another size; the picture is black until the next submit. Any thread. */

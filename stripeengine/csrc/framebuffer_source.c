@@ -195,7 +195,7 @@ static int check_rects(const struct se_picture *front, const struct se_rect *rec
 	return SE_OK;
 }
 
-int se_framebuffer_source_submit(struct se_source *source, const uint8_t *pixels, size_t stride, int format,
+int se_framebuffer_source_submit(struct se_source *source, const uint8_t *pixels, size_t size, int format,
                                  const struct se_rect *rects, size_t count)
 {
 	struct framebuffer_source *self = check(source);
@@ -210,8 +210,9 @@ int se_framebuffer_source_submit(struct se_source *source, const uint8_t *pixels
 	pthread_mutex_lock(&self->lock);
 	all = se_picture_bounds(&self->front);
 	row = (size_t)all.w * (format == SE_FORMAT_RGB ? 3 : 4);
-	if (stride < row)
-		code = se_error_set(SE_E_INVALID, "a row of %zu bytes is too short for %d pixels", stride, all.w);
+	if (size != row * (size_t)all.h)
+		code = se_error_set(SE_E_INVALID, "a picture of %dx%d pixels in this format has %zu bytes, not %zu", all.w, all.h,
+		                    row * (size_t)all.h, size);
 	else
 		code = rects ? check_rects(&self->front, rects, count) : SE_OK;
 	if (code == SE_OK && !rects) {
@@ -219,7 +220,7 @@ int se_framebuffer_source_submit(struct se_source *source, const uint8_t *pixels
 		count = 1;
 	}
 	for (size_t i = 0; code == SE_OK && i < count; i++) {
-		convert_rect(&self->front, pixels, stride, format, rects[i]);
+		convert_rect(&self->front, pixels, row, format, rects[i]);
 		se_region_add(&self->damage, rects[i]);
 	}
 	pthread_mutex_unlock(&self->lock);
