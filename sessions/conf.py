@@ -75,6 +75,7 @@ def _host_name(configured: str) -> str:
 
 
 def _redis_url(url: str) -> str:
+    """Check the scheme only; the URL may hold a password and is never quoted."""
     if not url.startswith(("unix://", "redis://", "rediss://")):
         raise ImproperlyConfigured(
             f"REDIS_URL must start with unix://, redis:// or rediss://, not {url.split(':', 1)[0]!r:.40}."

@@ -41,14 +41,28 @@ def runtime_dir(base: Path) -> Path:
     return path
 
 
+def redis_url(state: Path, runtime: Path) -> str:
+    """Return the URL of the private Redis that `manage.py up` starts.
+
+    It has a directory of its own, which workers are shown, and a password, which they do not know: each has a user
+    that reaches its own session's channels and keys alone.
+    """
+    return f"unix://default:{kept_secret(state, 'redis-password', 32)}@{runtime}/redis/redis.sock"
+
+
 def secret_key(state: Path) -> str:
-    """Return the key kept in ``secret-key`` below ``state``, made on first use, readable by its owner alone."""
-    path = state / "secret-key"
+    """Return Django's key, kept below ``state``."""
+    return kept_secret(state, "secret-key", 50)
+
+
+def kept_secret(state: Path, name: str, size: int) -> str:
+    """Return the secret kept in the file ``name`` below ``state``, made on first use, readable by its owner alone."""
+    path = state / name
     try:
         return path.read_text()
     except FileNotFoundError:
-        key = secrets.token_urlsafe(50)
-        temporary = path.with_name(f".secret-key-{os.getpid()}")
+        key = secrets.token_urlsafe(size)
+        temporary = path.with_name(f".{name}-{os.getpid()}")
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(key)
         try:

@@ -30,6 +30,7 @@ from ..spawners.paths import known_sessions, remove_nameless
 from ..states import Reason, Wanted
 from .lifecycle import LIVING, Lifecycle
 from .messages import Announcer, StatusReader, listen_for_wake
+from .redis_users import RedisUsers
 from .supervisor import Supervisor, Tools
 from .worker_process import COMMAND
 
@@ -73,6 +74,7 @@ class HostAgent:
             self._conf,
             Lifecycle(announcer.announce),
             StatusReader(self._conf.redis_url),
+            RedisUsers(self._conf.redis_url),
             self._sandbox_problem,
             self._worker_command,
         )
@@ -95,6 +97,7 @@ class HostAgent:
             await announcer.drain()
             helpers[0].cancel()
             await self._tools.status.close()
+            await self._tools.users.close()
             os.close(self._lock)
 
     async def _pause(self) -> None:

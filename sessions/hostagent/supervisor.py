@@ -29,6 +29,7 @@ from ..spawners.report import last_lines, of_os_error, printable, with_tail
 from ..states import Reason, Stage, State
 from .lifecycle import Lifecycle
 from .messages import StatusReader, Unavailable
+from .redis_users import RedisUsers
 from .worker_process import COMMAND, CONFIG_REFUSED, WorkerProcess
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Tools:
     conf: Conf
     lifecycle: Lifecycle
     status: StatusReader
+    users: RedisUsers
     problem: str
     worker_command: Sequence[str] = COMMAND
 
@@ -124,6 +126,7 @@ class Supervisor:
         await asyncio.to_thread(self._worker.end)
         await self._spawner.stop()
         await self._tools.status.forget(self._session.sid)
+        await self._tools.users.remove(self._session.sid)
 
     async def _live(self) -> Exit:
         """Start or find the desktop, keep a worker at it, return why it ended."""
@@ -219,7 +222,8 @@ class Supervisor:
         """Start a worker; return "" or why that was not possible."""
         try:
             await self._tools.status.forget(self._session.sid)
-            await self._worker.start(display, self._spawner.identity, await self._engine_settings())
+            url = await self._tools.users.make(self._session.sid)
+            await self._worker.start(display, self._spawner.identity, url, await self._engine_settings())
         except OSError as error:
             return str(of_os_error(error))
         await self._remember()

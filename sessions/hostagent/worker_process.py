@@ -48,11 +48,11 @@ class WorkerProcess:
         self._main: ProcessId | None = None
         self._info = paths.runtime / "worker-info.json"
 
-    async def start(self, display: Display, identity: Identity, settings: dict[str, Any]) -> None:
+    async def start(self, display: Display, identity: Identity, redis_url: str, settings: dict[str, Any]) -> None:
         """Start a worker. Raises OSError: no disk, no program, no Redis socket to show it."""
         config = {
             "session": self._paths.sid,
-            "redis_url": self._conf.redis_url,
+            "redis_url": redis_url,
             "display_socket": display.socket,
             "display_number": display.number,
             "auth_name": display.auth_name,
