@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.db import transaction
+from django.db.models import Q
 
 from .models import QualityPreset, SessionTemplate
 
@@ -121,7 +122,7 @@ def seed(which: Callable[[str], str | None] = shutil.which) -> Seeded:
             if slug in OPTIONAL and which(OPTIONAL[slug]) is None:
                 not_installed.append(slug)
                 continue
-            if SessionTemplate.objects.filter(slug=slug).exists():
+            if SessionTemplate.objects.filter(Q(slug=slug) | Q(name=values["name"])).exists():
                 continue
             template = SessionTemplate(**values)
             template.full_clean()

@@ -85,9 +85,7 @@ class SessionPages(_Admin):
         sessions = DesktopSession.objects.filter(pk__in=wanted).select_related("template", "preset", "host")
         cards, live = make_cards(sessions)
         body = [{**card.as_json(), "host": str(card.session.host or "–"), "stages": card.stages} for card in cards]
-        response = JsonResponse({"sessions": body, "live": live})
-        response.headers["Cache-Control"] = "no-store"
-        return response
+        return JsonResponse({"sessions": body, "live": live})  # `admin_view` keeps it out of caches
 
     def stop_view(self, request: HttpRequest, session_id: uuid.UUID) -> HttpResponse:
         """POST stops the session."""
