@@ -1,0 +1,51 @@
+# The verbs of the project. `make` prepares the machine; `manage.py` and the test runners do the work.
+
+PORT ?= 8000
+PYTHON_IN_VENV = .venv/bin/python
+export PYTHON
+
+.PHONY: help up setup test test-js test-native test-native-short test-python lint bench
+
+help:
+	@echo "make up [PORT=8000]   start everything on this machine; Ctrl-C ends it"
+	@echo "make setup            only prepare: Debian packages, .venv, the compiled engine"
+	@echo "make test             all tests (JavaScript, C, Python with a real X server, Redis, database and browser)"
+	@echo "make test-native      the C engine under ASan, UBSan and TSan, at length"
+	@echo "make lint             ruff, mypy, import contracts, ESLint, tsc"
+	@echo "make bench            benchmarks, if there are any"
+
+# `exec`, so that Ctrl-C and SIGTERM reach the program itself.
+up: setup
+	@exec $(PYTHON_IN_VENV) manage.py up --port "$(PORT)"
+
+setup:
+	@scripts/setup
+
+# The longest run last, so that the last line is its verdict.
+test:
+	@scripts/setup test
+	@$(MAKE) --no-print-directory test-js test-native-short test-python
+
+test-js:
+	npm test --silent
+
+test-native-short:
+	$(MAKE) -s -C tests/native asan ubsan
+
+test-native:
+	@scripts/setup test
+	$(MAKE) -C tests/native
+
+test-python:
+	$(PYTHON_IN_VENV) -m pytest
+
+lint:
+	@scripts/setup test
+	$(PYTHON_IN_VENV) -m ruff check .
+	$(PYTHON_IN_VENV) -m ruff format --check .
+	$(PYTHON_IN_VENV) -m mypy platform/stripedesk sessions stripeengine
+	PYTHONPATH=platform .venv/bin/lint-imports
+	npm run lint --silent
+
+bench: setup
+	@if [ -f benchmarks/__main__.py ]; then $(PYTHON_IN_VENV) -m benchmarks; else echo "There are no benchmarks yet."; fi
