@@ -146,8 +146,8 @@ export class ViewerPage {
     this.#client.setHidden(document.hidden);
     window.addEventListener("online", () => this.#model.status?.state === "waiting" && this.#client.retry());
     // Keys go to the text area: only an editable element gets dead keys and input methods.
-    this.#canvas.addEventListener("focus", () => this.#sender.enabled && this.#area.focus({ preventScroll: true }));
-    this.#canvas.addEventListener("pointerdown", () => this.#canvas.focus({ preventScroll: true }));
+    this.#canvas.addEventListener("focus", () => this.#focus());
+    this.#canvas.addEventListener("pointerdown", () => this.#focus());
     window.addEventListener("blur", () => this.#keyboard.release());
     document.addEventListener("fullscreenchange", () => {
       if (document.fullscreenElement === null) unlockKeyboard();
@@ -176,7 +176,13 @@ export class ViewerPage {
     this.#setRole(role, permissions);
     const { state, stage, reason, message } = session;
     this.#update({ session: typeof state === "string" ? { state, stage, reason, message } : null });
-    if (document.activeElement === document.body) this.#canvas.focus({ preventScroll: true });
+    if (document.activeElement === document.body) this.#focus();
+  }
+
+  /** Put the focus where keys belong: on the text area for those who may type, else on the canvas. */
+  #focus() {
+    const target = this.#sender.enabled ? this.#area : this.#canvas;
+    if (document.activeElement !== target) target.focus({ preventScroll: true });
   }
 
   /**
@@ -189,6 +195,7 @@ export class ViewerPage {
     this.#sender.enabled = mayType;
     this.#toolbar.setRole(role, mayType);
     this.#presets.setAllowed(permissions.includes("settings"));
+    if (document.activeElement === this.#canvas || document.activeElement === this.#area) this.#focus();
   }
 
   async #toggleFullscreen() {
@@ -198,7 +205,7 @@ export class ViewerPage {
     } catch {
       this.#overlay.toast("This browser does not allow fullscreen here.");
     }
-    this.#canvas.focus({ preventScroll: true });
+    this.#focus();
   }
 
   /** Ask a phone for its keyboard, or send it away. */

@@ -79,8 +79,9 @@ export class PointerInput {
     element.addEventListener("pointercancel", (event) => this.#cancel(event));
     element.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     element.addEventListener("contextmenu", (event) => event.preventDefault());
-    // The middle button would start autoscroll, the side buttons would leave the page.
-    element.addEventListener("mousedown", (event) => event.button !== 0 && event.preventDefault());
+    // The middle button would start autoscroll, the side buttons would leave the page, and every press would move the
+    // focus: to where it goes is the page's business, and a blur releases the very button.
+    element.addEventListener("mousedown", (event) => event.preventDefault());
     element.addEventListener("mouseup", (event) => event.button > 2 && event.preventDefault());
     element.addEventListener("auxclick", (event) => event.preventDefault());
     element.addEventListener("dragstart", (event) => event.preventDefault());

@@ -185,6 +185,7 @@ def test_pointer_wheel_and_keys_reach_the_server_in_picture_pixels(page: Page, s
     scale = 640 / box["width"]
     page.mouse.move(box["x"] + 300 / scale, box["y"] + 200 / scale)
     page.mouse.down()
+    page.mouse.move(box["x"] + 320 / scale, box["y"] + 210 / scale)
     page.mouse.up()
     page.mouse.click(box["x"] + 10, box["y"] + 300, button="right")
     page.mouse.wheel(0, 200)
@@ -200,6 +201,7 @@ def test_pointer_wheel_and_keys_reach_the_server_in_picture_pixels(page: Page, s
         ["button", 2, True],
         ["button", 2, False],
     ]
+    assert ["release"] not in events, "a press must not lose what it holds"
     assert ["wheel", 0, 2] in events
     assert [e[1:] for e in events if e[0] == "key"] == [
         ["ShiftLeft", "Shift", True],
