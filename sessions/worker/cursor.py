@@ -17,7 +17,7 @@ _RGBA, _DEFLATE, _ADAPTIVE, _PLAIN = 6, 0, 0, 0
 
 
 def png(width: int, height: int, rgba: bytes) -> bytes:
-    """Return ``width × height`` pixels of 8-bit RGBA, row by row, as a PNG; raise `ValueError` if sizes do not match."""
+    """Return ``width × height`` pixels of 8-bit RGBA, row by row, as a PNG; raise `ValueError` if sizes differ."""
     if width < 1 or height < 1 or len(rgba) != width * height * 4:
         raise ValueError(f"{len(rgba)} bytes are not {width}×{height} RGBA pixels")
     stride = width * 4

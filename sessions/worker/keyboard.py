@@ -209,7 +209,7 @@ class Keyboard:
             if keysym in keysyms.SHIFTS:
                 wanted = place.shift
             elif keysym in (keysyms.LEVEL3, keysyms.MODE_SWITCH):
-                wanted = place.level3
+                wanted = False if character and place.level3 is None else place.level3
             elif everybody or (through_altgraph and keysym in _ALTGRAPH_FAKES):
                 wanted = False
             foreign = wanted is None and not self._held.is_held_by(keycode, viewer)

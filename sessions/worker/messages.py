@@ -152,7 +152,8 @@ def parse_worker_message(message: Any) -> WorkerMessage:
     if unknown or missing:
         what = f"unknown member {min(map(repr, unknown)):.40}" if unknown else f"no member {min(missing)}"
         raise MessageError(f"{kind}: {what}")
-    return build(message)
+    checked: WorkerMessage = build(message)
+    return checked
 
 
 def _input(message: Mapping[str, Any]) -> Input:
