@@ -263,14 +263,14 @@ class ReferenceEngine:
             stripe.digest, stripe.changed_at = digest, now
             if settings.mode == "jpeg":
                 area = (x, y + stripe.y, w, h)
-                final = not settings.paint_over or settings.jpeg_quality >= settings.paint_over_jpeg_quality
-                encoded += self._jpeg(area, settings.jpeg_quality, wire.FINAL if final else 0)
                 better = settings.paint_over_jpeg_quality > settings.jpeg_quality
+                final = settings.paint_over and not better
+                encoded += self._jpeg(area, settings.jpeg_quality, wire.FINAL if final else 0)
             else:
                 area = (0, stripe.y, self._sent.shape[1], stripe.height)
                 better = settings.paint_over_crf < settings.h264_crf
-                final = not settings.paint_over or not better
-                encoded.append(self._video(stripe, settings.h264_crf, wire.FINAL if final else 0))
+                # A delta frame promises nothing for what it left alone, so it is never final.
+                encoded.append(self._video(stripe, settings.h264_crf, 0))
             if better:
                 stripe.unrefined = union(stripe.unrefined, area)
         return encoded
