@@ -1,8 +1,8 @@
 """Our engine and pixelflux on the same screen, with the same settings, in turns: ``python -m benchmarks.capture_pair``.
 
 Starts an X server of its own; each engine runs in a process of its own (engine_process.py), one at a time. Rounds
-interleave the engines in a rotating order, so that whatever else the machine does falls on all of them. README.md beside
-this file says how to run it and what the columns mean.
+interleave the engines in a rotating order, so that whatever else the machine does falls on all of them. README.md
+beside this file says how to run it and what the columns mean.
 """
 
 from __future__ import annotations

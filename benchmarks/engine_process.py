@@ -1,9 +1,9 @@
 """One engine in a process of its own, driven over stdin: the part of the benchmark that is measured.
 
 Run by path with the interpreter that has the engine installed: ``python benchmarks/engine_process.py ENGINE MODE``,
-DISPLAY in the environment. It says ``ready`` once it captures; a line ``begin`` starts the counters, a line ``end`` stops
-them and is answered with one line of JSON; then it exits. End of input ends it too, so it cannot outlive the benchmark.
-Imports nothing of this project but the engine under test.
+DISPLAY in the environment. It says ``ready`` once it captures; a line ``begin`` starts the counters, a line ``end``
+stops them and is answered with one line of JSON; then it exits. End of input ends it too, so it cannot outlive the
+benchmark. Imports nothing of this project but the engine under test.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ outside pytest; nothing here touches the environment of this process for longer 
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import secrets
 import select
@@ -34,7 +35,7 @@ class XServer:
 
     ``size`` is the first and, for RandR, the largest size. ``without`` names extensions to leave out; ``uid`` runs the
     server as another user (needs root); ``tcp`` lets it listen on TCP too. ``socket``, ``auth``, ``display`` and
-    ``environment`` say how to reach it.
+    ``environment`` say how to reach it. With ``framebuffer`` its memory is a file: see `scribble`.
     """
 
     def __init__(
@@ -45,14 +46,17 @@ class XServer:
         without: Sequence[str] = (),
         uid: int | None = None,
         tcp: bool = False,
+        framebuffer: bool = False,
     ) -> None:
         self.size = size
         self.depth = depth
         self.without = tuple(without)
         self.uid = uid
         self.tcp = tcp
+        self.framebuffer = framebuffer
         self.cookie = secrets.token_bytes(16)
         self.number = -1
+        self._modes = 0
         self._directory = ""
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -105,6 +109,8 @@ class XServer:
         size = f"{self.size[0]}x{self.size[1]}x{self.depth}"
         command = ["Xvfb", f":{number}", "-displayfd", str(report), "-screen", "0", size, "-auth", self.authority]
         command += ["-noreset", "-listen" if self.tcp else "-nolisten", "tcp", "-nolisten", "local"]
+        if self.framebuffer:
+            command += ["-fbdir", self._directory]
         for extension in ("GLX", *self.without):
             command += ["-extension", extension]
         if self.uid is not None:
@@ -202,9 +208,18 @@ class XServer:
                 process.kill()
                 process.wait()
 
+    def scribble(self, x: int, y: int, pixel: bytes) -> None:
+        """Write one BGRX pixel straight into the server's memory: a change it reports to nobody."""
+        with open(os.path.join(self._directory, "Xvfb_screen0"), "r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
+            # An XWD file: header size first, stride thirteenth, colours twentieth word; 12 bytes a colour.
+            words = struct.unpack_from(">20I", memory, 0)
+            at = words[0] + words[19] * 12 + y * words[12] + x * 4
+            memory[at : at + 4] = pixel
+
     def resize(self, width: int, height: int) -> None:
         """Give the screen another size through RandR, at most the one it was started with."""
-        name = f"t{width}x{height}"
+        self._modes += 1
+        name = f"t{width}x{height}-{self._modes}"  # a mode's name can be made once
         output = next(line.split()[0] for line in self.run("xrandr").stdout.splitlines() if " connected" in line)
         # The timings do not matter to Xvfb; the sizes in them do.
         horizontal = [str(width + step) for step in (0, 8, 16, 24)]
