@@ -24,7 +24,7 @@ def make_administrator(password: str | None) -> str | None:
     chosen = password or secrets.token_urlsafe(PASSWORD_BYTES)
     user = users.filter(username=ADMINISTRATOR).first()
     if user is None:
-        users.create_superuser(ADMINISTRATOR, email="", password=chosen)  # type: ignore[attr-defined]
+        users.create_superuser(ADMINISTRATOR, email="", password=chosen)
     else:
         user.is_superuser = user.is_staff = user.is_active = True
         user.set_password(chosen)

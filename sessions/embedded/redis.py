@@ -39,9 +39,9 @@ class PrivateRedis:
             )
         if (found := version(program)) < LEAST_VERSION:
             raise RedisError(f"redis-server is version {'.'.join(map(str, found))}; 7.0 or newer is needed.")
-        # Workers are shown the socket's directory, so there is nothing else in it.
-        shutil.rmtree(self.socket.parent, ignore_errors=True)
-        self.socket.parent.mkdir(mode=0o700)
+        # Workers are shown this directory, so there is nothing else in it, and it stays the same while they live.
+        self.socket.parent.mkdir(mode=0o700, exist_ok=True)
+        self.socket.unlink(missing_ok=True)
         self._directory.mkdir(mode=0o700, exist_ok=True)
         users = self._directory / "users.acl"
         if not users.exists():  # a successor keeps the users of workers that still run

@@ -189,10 +189,12 @@ class HostAgent:
     def _wishes(self) -> tuple[list[DesktopSession], list[tuple[UUID, str]]]:
         """Claim what there is room for; return the claimed sessions and what is to be stopped."""
         close_old_connections()
-        assert self._host is not None
+        host = self._host
+        if host is None:
+            return [], []
         lifecycle = self._tools.lifecycle
-        room = SessionHost.objects.values_list("capacity", flat=True).get(pk=self._host.pk) - len(self._by_id)
-        taken = lifecycle.claim(self._host, room)
+        room = SessionHost.objects.values_list("capacity", flat=True).get(pk=host.pk) - len(self._by_id)
+        taken = lifecycle.claim(host, room)
         lifecycle.close_unclaimed()
         mine = DesktopSession.objects.filter(pk__in=[*self._by_id, *taken])
         claimed = list(mine.filter(pk__in=taken).select_related("template", "preset"))

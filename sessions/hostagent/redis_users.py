@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import redis
@@ -17,7 +18,7 @@ from .messages import TIMEOUT_S, status_key
 
 logger = logging.getLogger(__name__)
 
-COMMANDS = ("auth", "hello", "ping", "client|setinfo", "client|setname", "client|no-evict", "select", "quit", "reset")
+COMMANDS = ("auth", "hello", "ping", "client|setname", "client|no-evict", "select", "quit", "reset")
 DATA_COMMANDS = ("publish", "subscribe", "unsubscribe", "set", "setex", "get", "del", "expire")
 
 
@@ -38,7 +39,7 @@ class RedisUsers:
             rules += [f"&{prefix}__group__session.{sid}", f"&{prefix}__group__session.{sid}.*"]
         rules += [f"+{command}" for command in (*COMMANDS, *DATA_COMMANDS)]
         try:
-            await self._client.execute_command("ACL", "SETUSER", user_name(sid), *rules)
+            await self._acl("SETUSER", user_name(sid), *rules)
         except redis.ResponseError as error:
             if not self._refused:
                 logger.warning("workers use the agent's own Redis user, for it may make none: %s", error)
@@ -53,7 +54,7 @@ class RedisUsers:
     async def remove(self, sid: str) -> None:
         """Remove the user of ``sid``, and with it its connections."""
         try:
-            if await self._client.execute_command("ACL", "DELUSER", user_name(sid)):
+            if await self._acl("DELUSER", user_name(sid)):
                 await self._save()
         except (redis.RedisError, OSError):
             logger.debug("the Redis user of %s stays", sid)
@@ -61,9 +62,12 @@ class RedisUsers:
     async def _save(self) -> None:
         """Keep users over a restart of Redis, where it has a file for them."""
         try:
-            await self._client.execute_command("ACL", "SAVE")
+            await self._acl("SAVE")
         except (redis.RedisError, OSError):
             logger.debug("Redis keeps users in memory only")
+
+    async def _acl(self, *arguments: str) -> Any:
+        return await self._client.execute_command("ACL", *arguments)  # type: ignore[no-untyped-call]
 
     async def close(self) -> None:
         """Close the connections."""

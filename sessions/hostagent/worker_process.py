@@ -124,7 +124,7 @@ class WorkerProcess:
             await wait_ended(self._main)
         if self._child is None:
             return None
-        while (code := self._child.poll()) is None:  # the sandbox's outer half ends a moment later
+        while (code := self._child.poll()) is None:  # noqa: ASYNC110 - the sandbox's outer half ends a moment later
             await asyncio.sleep(0.01)
         return code
 

@@ -88,6 +88,6 @@ class Spawner(ABC):
 
     async def wait(self) -> Exit:
         """Return why the desktop ended, as soon as it has. Spawners that can be woken override this."""
-        while (exit := await self.poll()) is None:
+        while (exit := await self.poll()) is None:  # noqa: ASYNC110 - nothing to wait on
             await asyncio.sleep(POLL_INTERVAL)
         return exit

@@ -61,7 +61,7 @@ class LocalSpawner(Spawner):
         try:
             cookie = await asyncio.to_thread(self._prepare, spec)
             self._init = await self._launch(spec, command)
-            return await self._until_drawable(cookie, on_stage)
+            return await self._until_drawable(self._init, cookie, on_stage)
         except OSError as error:
             raise of_os_error(error) from error
 
@@ -82,8 +82,6 @@ class LocalSpawner(Spawner):
         if root:
             for path in (self.paths.home, self.paths.user_runtime):
                 os.chown(path, uid, uid)
-            os.chown(self.paths.x_directory, uid, self.identity.worker)
-            self.paths.x_directory.chmod(0o750)  # the worker may look for the socket, the desktop may make it
         return cookie
 
     async def _launch(self, spec: DesktopSpec, command: list[str]) -> ProcessId:
@@ -111,7 +109,7 @@ class LocalSpawner(Spawner):
                 )
             except FileNotFoundError as error:
                 raise SpawnError(Reason.NO_SANDBOX, f"{error.filename} is not installed.") from None
-            init = await self._find_init()
+            init = await self._find_init(self._monitor)
             if subnet is not None:
                 self._slirp = await network.connect(init, subnet, interfaces, self.paths.network_log)
                 self._slirp_id = ProcessId.of(self._slirp.pid)
@@ -166,10 +164,8 @@ class LocalSpawner(Spawner):
         )
         return line, {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 
-    async def _find_init(self) -> ProcessId:
+    async def _find_init(self, monitor: subprocess.Popen[bytes]) -> ProcessId:
         """Return the process whose end is the desktop's end."""
-        monitor = self._monitor
-        assert monitor is not None
         if not self.sandboxed:
             init = ProcessId.of(monitor.pid)
         else:
@@ -180,14 +176,13 @@ class LocalSpawner(Spawner):
             raise SpawnError(exit.reason, exit.message)
         return init
 
-    async def _until_drawable(self, cookie: bytes, on_stage: Callable[[Stage], None]) -> Display:
+    async def _until_drawable(self, init: ProcessId, cookie: bytes, on_stage: Callable[[Stage], None]) -> Display:
         """Follow the start script's report until the desktop is there; return its display."""
-        assert self._init is not None
         told: Stage | None = None
         deadline = asyncio.get_running_loop().time() + START_WITHIN
         while True:
             report = read_report(self.paths.report)
-            if report.end is not None or not self._init.alive():
+            if report.end is not None or not init.alive():
                 exit = explain(read_report(self.paths.report), self.paths.desktop_log)
                 raise SpawnError(exit.reason, exit.message)
             if report.stage is Stage.STREAM and report.display is not None:
@@ -218,11 +213,11 @@ class LocalSpawner(Spawner):
             self._init = stray_init(self.paths)
         if self._init is not None:
             # The start script, which is the oldest, and the X server are there for the others and end last.
-            members = sorted(self._members(), key=lambda process: process.started)
+            members = sorted(self._members(self._init), key=lambda process: process.started)
             polite = [process for process in members[1:] if _comm(process) != "Xvfb"]
             processes.end_all(polite, GRACE, force=not self.sandboxed)
             processes.kill(self._init)
-            for process in [] if self.sandboxed else self._members():
+            for process in [] if self.sandboxed else self._members(self._init):
                 processes.kill(process)
         if self._slirp_id is not None:
             processes.kill(self._slirp_id)
@@ -230,10 +225,9 @@ class LocalSpawner(Spawner):
             if child is not None:
                 self._reap(child)
 
-    def _members(self) -> list[ProcessId]:
-        assert self._init is not None
+    def _members(self, init: ProcessId) -> list[ProcessId]:
         if self.sandboxed:
-            return processes.in_namespace_of(self._init)
+            return processes.in_namespace_of(init)
         return processes.with_environment(f"{MARK}={self.sid}".encode())
 
     @staticmethod
@@ -257,8 +251,8 @@ class LocalSpawner(Spawner):
 
     async def wait(self) -> Exit:
         while (exit := await self.poll()) is None:
-            assert self._init is not None
-            await wait_ended(self._init)
+            if self._init is not None:
+                await wait_ended(self._init)
             await asyncio.sleep(0)
         return exit
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from ..states import Reason
 from .base import SpawnError
 from .processes import ProcessId
+from .report import last_lines
 
 CANDIDATES = tuple(ipaddress.IPv4Network(text) for text in ("10.0.2.0/24", "10.73.2.0/24", "192.168.213.0/24"))
 METADATA = ipaddress.IPv4Address("169.254.169.254")
@@ -87,7 +88,7 @@ async def connect(
             os.close(ready_write)
     try:
         if not ready:
-            said = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it says nothing"]
+            said = last_lines(log, 1) or ["it says nothing"]
             raise SpawnError(Reason.NO_SANDBOX, f"slirp4netns could not connect the sandbox: {said[0]:.200}")
         await asyncio.to_thread(_close_host, init, interfaces)
     except BaseException:

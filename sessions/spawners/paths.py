@@ -23,7 +23,7 @@ class SessionPaths:
 
     @property
     def runtime(self) -> Path:
-        """Sockets, secrets, and what the sandbox is made of. Mode 0711: what is inside has modes of its own."""
+        """Sockets, secrets, and what the sandboxes are made of. Mode 0700: sandboxes are shown parts of it."""
         return self.runtime_root / "s" / self.sid[:SHORT]
 
     @property
@@ -94,12 +94,12 @@ class SessionPaths:
     def make(self) -> None:
         """Make the directories, empty; leftovers of an earlier start are removed. Raises OSError."""
         self.remove()
-        self.runtime.parent.mkdir(mode=0o711, exist_ok=True)
+        self.runtime.parent.mkdir(mode=0o700, exist_ok=True)
         self.data.parent.mkdir(mode=0o700, exist_ok=True)
         modes = {
-            self.runtime: 0o711,
+            self.runtime: 0o700,
             self.etc: 0o755,
-            self.x_directory: 0o700,
+            self.x_directory: 0o1777,  # what the X server insists on; who may come here is the parent's business
             self.user_runtime: 0o700,
             self.data: 0o700,
             self.home: 0o700,

@@ -26,7 +26,12 @@ SHARED_MEMORY_LIMIT = 1 << 30
 PROCESS_LIMIT = 4096
 """Processes and threads of a session's uid: what stops a fork bomb."""
 
-ETC = ["alternatives", "bash.bashrc", "chromium", "chromium.d", "dbus-1", "debian_version", "fonts", "gai.conf", "gtk-2.0", "gtk-3.0", "host.conf", "inputrc", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "locale.alias", "localtime", "mailcap", "mime.types", "nsswitch.conf", "os-release", "profile", "protocols", "services", "shells", "ssl/certs", "ssl/openssl.cnf", "terminfo", "timezone", "vim", "X11", "xdg", "xfce4"]
+ETC = (
+    *("alternatives", "bash.bashrc", "chromium", "chromium.d", "dbus-1", "debian_version", "fonts", "gai.conf"),
+    *("gtk-2.0", "gtk-3.0", "host.conf", "inputrc", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "locale.alias"),
+    *("localtime", "mailcap", "mime.types", "nsswitch.conf", "os-release", "profile", "protocols", "services"),
+    *("shells", "ssl/certs", "ssl/openssl.cnf", "terminfo", "timezone", "vim", "X11", "xdg", "xfce4"),
+)
 """The part of /etc that programs need and that says nothing about the host."""
 
 WORKER_ETC = ["ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "ssl/certs", "ssl/openssl.cnf"]
@@ -95,7 +100,7 @@ def missing_programs() -> list[str]:
 
 
 def problem() -> str:
-    """Try to make a sandbox. Return "" if it works, else a sentence that says exactly what is missing. Blocks ≤ 10 s."""
+    """Try to make a sandbox. Return "", or a sentence that says exactly what is missing. Blocks ≤ 10 s."""
     if missing := missing_programs():
         return f"Not installed: {', '.join(missing)}."
     uid = os.geteuid() or 65534

@@ -1,4 +1,4 @@
-"""An installation for host agents: a database file, a Redis and directories of its own, and agents as real processes."""
+"""An installation for host agents: database file, Redis and directories of its own, and agents as real processes."""
 
 from __future__ import annotations
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-
 from sessions.models import SessionHost
 from sessions.states import Reason, State
 
-from .conftest import ALIAS, Installation, wait_for
+from .conftest import ALIAS, Installation
 
 
 def test_a_terminal_runs_and_stops_without_a_trace(installation: Installation, root: None) -> None:
