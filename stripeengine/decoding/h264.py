@@ -7,13 +7,12 @@ more.
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import Final
 
 import av
 import av.error
 import numpy as np
 import numpy.typing as npt
-from av.codec.context import CodecContext
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
@@ -82,7 +81,7 @@ class VideoStream:
 
 
 def _open_context(width: int, height: int) -> VideoCodecContext:
-    context = cast(VideoCodecContext, CodecContext.create("h264", "r"))
+    context = VideoCodecContext.create("h264", "r")
     coded = (width + 15) // 16 * 16 * ((height + 15) // 16 * 16)
     # The decoder pads while it works; without the slack it refuses pictures of exactly the announced size.
     context.options = {"max_pixels": str(max(coded, 128 * 128)), "err_detect": "explode", "flags": "low_delay"}
@@ -111,5 +110,5 @@ def ycc_to_rgb(planes: Pixels) -> Pixels:
 
 def _plane(frame: VideoFrame, index: int) -> Pixels:
     plane = frame.planes[index]
-    pixels: Pixels = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+    pixels: Pixels = np.frombuffer(bytes(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
     return pixels

@@ -10,7 +10,7 @@ import warnings
 
 import numpy as np
 import numpy.typing as npt
-import turbojpeg
+import turbojpeg  # type: ignore[import-untyped]
 
 from ..errors import DecodeError
 

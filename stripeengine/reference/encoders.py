@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import cache
-from typing import Final, cast
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import turbojpeg
+import turbojpeg  # type: ignore[import-untyped]
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 
@@ -53,7 +53,7 @@ class VideoEncoder:
 
     def __init__(self, width: int, height: int, crf: int, chroma: str) -> None:
         self._chroma = chroma
-        self._context = context = cast(VideoCodecContext, VideoCodecContext.create("libx264", "w"))
+        self._context = context = VideoCodecContext.create("libx264", "w")
         context.width, context.height = width, height
         context.pix_fmt = f"yuv{chroma}p"
         context.time_base = Fraction(1, 1000)

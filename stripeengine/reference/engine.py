@@ -32,6 +32,7 @@ Pixels = npt.NDArray[np.uint8]
 Rectangle = tuple[int, int, int, int]
 
 _KEY_FRAME_INTERVAL: Final = 1.0  # seconds between key frames on demand
+_CLOCK_GRAIN: Final = 1e-6  # seconds; sums of periods are not exact
 _OP_ROOM: Final = wire.MESSAGE_AIM - wire.HEADER_SIZE - wire.OP_SIZE
 
 
@@ -164,7 +165,7 @@ class ReferenceEngine:
         if self._finished or self.failure is not None:
             self._stats.dropped += bool(self._finished)
             return bool(self._finished)
-        if now < self._next_at:
+        if now + _CLOCK_GRAIN < self._next_at:
             return False
         started = time.monotonic_ns() // 1000
         try:
@@ -281,7 +282,7 @@ class ReferenceEngine:
         rest = settings.paint_over_trigger_frames / settings.framerate
         encoded: list[Encoded] = []
         for stripe in self._stripes:
-            if stripe.unrefined is None or now - stripe.changed_at < rest:
+            if stripe.unrefined is None or now - stripe.changed_at + _CLOCK_GRAIN < rest:
                 continue
             if settings.mode == "jpeg":
                 encoded += self._jpeg(stripe.unrefined, settings.paint_over_jpeg_quality, wire.FINAL)
@@ -357,7 +358,7 @@ class ReferenceEngine:
 
 
 def _digest(rows: Pixels) -> int:
-    return xxhash.xxh3_64_intdigest(np.ascontiguousarray(rows))
+    return xxhash.xxh3_64_intdigest(rows.tobytes())
 
 
 def _fill_messages(encoded: list[Encoded]) -> list[list[Encoded]]:

@@ -51,7 +51,11 @@ class ReferenceSource:
             raise SourceError(f"format must be one of {', '.join(_CHANNELS)}, not {format!r:.20}")
         channels, order = _CHANNELS[format]
         height, width = self._picture.shape[:2]
-        flat = np.ascontiguousarray(np.asarray(memoryview(pixels))).reshape(-1).view(np.uint8)
+        flat = (
+            np.ascontiguousarray(pixels if isinstance(pixels, np.ndarray) else memoryview(pixels))
+            .reshape(-1)
+            .view(np.uint8)
+        )
         if flat.size != height * width * channels:
             raise SourceError(
                 f"a {format} picture of {width}×{height} has {height * width * channels} bytes, not {flat.size}"
