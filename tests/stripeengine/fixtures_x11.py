@@ -12,10 +12,12 @@ import os
 import secrets
 import select
 import shutil
+import socket
 import struct
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -276,3 +278,37 @@ class Painter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+@contextlib.contextmanager
+def relay(server: XServer, path: str, rewrite: Callable[[bytes], bytes] = lambda data: data) -> Iterator[str]:
+    """A socket in front of the server that passes bytes only: descriptors sent along are lost.
+
+    ``rewrite`` sees each piece the server sends and returns what the client gets: a server that lies.
+    """
+
+    def pump(source: socket.socket, sink: socket.socket, change: Callable[[bytes], bytes]) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(change(data))
+            sink.shutdown(socket.SHUT_WR)
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                upstream = socket.socket(socket.AF_UNIX)
+                upstream.connect(server.socket)
+                for pair in ((client, upstream, bytes), (upstream, client, rewrite)):
+                    threading.Thread(target=pump, args=pair, daemon=True).start()
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield path
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()

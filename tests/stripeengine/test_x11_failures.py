@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ import pytest
 
 from stripeengine.errors import SourceError
 from stripeengine.x11 import X11Input, X11Source, probe
-from tests.stripeengine.fixtures_x11 import AUTH_NAME, XServer, have_xvfb
+from tests.stripeengine.fixtures_x11 import AUTH_NAME, Painter, XServer, have_xvfb, relay
 
 pytestmark = pytest.mark.skipif(not have_xvfb(), reason="Xvfb is not installed")
 
@@ -155,6 +156,40 @@ def test_killed_server() -> None:
             pointer.keymap()
         source.close()
         pointer.close()
+
+
+def test_a_pointer_image_larger_than_its_bytes_is_refused(tmp_path: Path) -> None:
+    """The server runs in the user's sandbox; what it claims must not make the engine read beyond the reply."""
+    with XServer((320, 240)) as server, Painter(server) as painter:
+        font = painter.display.open_font("cursor")
+        painter.root.change_attributes(cursor=font.create_glyph_cursor(font, 34, 35, (0, 0, 0), (65535, 0, 0)))
+        painter.root.warp_pointer(9, 9)
+        painter.display.sync()
+        with X11Source(socket=server.socket, auth=server.auth) as honest:
+            _, width, height, hot_x, hot_y, _ = honest.cursor()
+        true = struct.pack("<4H", width, height, hot_x, hot_y)
+        false = struct.pack("<4H", 60000, 60000, hot_x, hot_y)
+        with (
+            relay(server, str(tmp_path / "X0"), lambda data: data.replace(true, false)) as path,
+            X11Source(socket=path, auth=server.auth) as source,
+            pytest.raises(SourceError, match="pointer image of 60000x60000 pixels in"),
+        ):
+            source.cursor()
+
+
+def test_a_keymap_larger_than_its_bytes_is_refused(server: XServer, tmp_path: Path) -> None:
+    def lie(data: bytes) -> bytes:
+        # A reply whose length says 248 keycodes of as many keysyms as its second byte.
+        if len(data) >= 32 and data[0] == 1 and struct.unpack_from("<I", data, 4)[0] == 248 * data[1] > 0:
+            return data[:1] + b"\xff" + data[2:]
+        return data
+
+    with (
+        relay(server, str(tmp_path / "X0"), lie) as path,
+        X11Input(socket=path, auth=server.auth) as pointer,
+        pytest.raises(SourceError, match="keymap that ends early"),
+    ):
+        pointer.keymap()
 
 
 def test_closed_objects_say_so(server: XServer) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import select
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +14,7 @@ import pytest
 
 from stripeengine.errors import SourceError
 from stripeengine.x11 import X11Source, probe
-from tests.stripeengine.fixtures_x11 import Painter, XServer, have_xvfb
+from tests.stripeengine.fixtures_x11 import Painter, XServer, have_xvfb, relay
 
 pytestmark = pytest.mark.skipif(not have_xvfb(), reason="Xvfb is not installed")
 
@@ -215,42 +213,6 @@ def test_memory_is_shared_with_another_user() -> None:
         with X11Source(socket=server.socket, auth=server.auth) as source:
             painter.fill(0, 0, 320, 240, 0xC0FFEE)
             assert without_padding(source.read()) == solid(320 * 240, 0xC0FFEE)
-
-
-@contextlib.contextmanager
-def relay(server: XServer, path: str) -> Iterator[str]:
-    """A socket in front of the server that passes bytes only: descriptors sent along are lost."""
-
-    def pump(source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
-
-    def serve() -> None:
-        threads = []
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = listener.accept()
-                upstream = socket.socket(socket.AF_UNIX)
-                upstream.connect(server.socket)
-                threads += [
-                    threading.Thread(target=pump, args=pair, daemon=True)
-                    for pair in ((client, upstream), (upstream, client))
-                ]
-                threads[-1].start()
-                threads[-2].start()
-
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
-        listener.listen()
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        try:
-            yield path
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
 
 
 def test_system_v_memory_serves_where_descriptors_cannot_pass(tmp_path: Path) -> None:
