@@ -14,6 +14,12 @@ export const MAX_OPS = 4096;
 export const MAX_SIZE = 16384;
 export const MAX_STREAMS = 16;
 export const MAX_EVENTS = 64;
+/**
+ * Most pixels a message may make this client decode or paint, for each pixel of its picture. No encoder draws a picture
+ * tens of times in a frame; who does wants to keep the client busy.
+ */
+const MAX_WORK = 64;
+const FREE_WORK = 1 << 20;
 
 export const MessageKind = Object.freeze({ FRAME: 1, SNAPSHOT: 2 });
 export const MessageFlag = Object.freeze({ RESIZED: 1, MORE: 2 });
@@ -124,6 +130,7 @@ export function parseMessage(data) {
     message.ops.push(parseOp(view, headerSize + i * opSize, area, message));
   }
   checkBatch(message);
+  checkWork(message);
   return message;
 }
 
@@ -215,6 +222,13 @@ function checkBatch({ ops, width, height }) {
     pixels += op.pw * op.ph;
   }
   check(pixels <= width * height, "lossless rectangles with more pixels than the picture");
+}
+
+/** @param {Message} message */
+function checkWork({ ops, width, height }) {
+  let pixels = 0;
+  for (const op of ops) pixels += op.w * op.h + op.pw * op.ph;
+  check(pixels <= MAX_WORK * width * height + FREE_WORK, `${ops.length} ops of ${pixels} pixels`);
 }
 
 /**

@@ -105,19 +105,6 @@ export class FrameQueue {
     this.#advance();
   }
 
-  /**
-   * Take an entry out without committing it.
-   *
-   * @param {Entry} entry
-   */
-  remove(entry) {
-    const index = this.#entries.indexOf(entry);
-    if (index < 0) return;
-    this.#entries.splice(index, 1);
-    this.#discard(entry);
-    this.#advance();
-  }
-
   /** Forget everything: nothing that is under way will be committed. */
   clear() {
     for (const entry of this.#entries.splice(0)) this.#discard(entry);

@@ -167,7 +167,8 @@ export class PictureStream {
 
   /** Drop all that is under way and wait for a snapshot. */
   #forget() {
-    this.#endAssembly();
+    if (this.#assembly !== null) this.#options.clearTimer(this.#assembly.timer);
+    this.#assembly = null;
     this.counters.dropped += this.#queue.length;
     this.#queue.clear();
     for (const decoder of Object.values(this.#options.decoders)) decoder.reset();
@@ -212,7 +213,13 @@ export class PictureStream {
         this.#queue.extend(open.entry, message);
         return;
       }
-      this.#endAssembly();
+      // Another one has begun: what waited for the old one has no picture to go by.
+      this.#forget();
+    }
+    if (!this.#waiting && message.frameId < this.#lastId) {
+      // Newer frames have been applied already; this would take them back.
+      this.counters.dropped++;
+      return;
     }
     this.#accept(message);
     this.#waiting = false;
@@ -234,15 +241,6 @@ export class PictureStream {
   #assemble(entry, message) {
     const timer = this.#options.setTimer(() => this.#startOver("a snapshot that stopped"), SNAPSHOT_PAUSE_MS);
     this.#assembly = { entry, message, timer };
-  }
-
-  /** Give up a snapshot that has not come whole. */
-  #endAssembly() {
-    if (this.#assembly === null) return;
-    this.#options.clearTimer(this.#assembly.timer);
-    const { entry } = this.#assembly;
-    this.#assembly = null;
-    this.#queue.remove(entry);
   }
 
   /**

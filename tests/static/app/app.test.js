@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { TicketError } from "../../../static/core/connection.js";
+import { describeSituation } from "../../../static/app/situation.js";
+import { fetchTicket, takeSecret } from "../../../static/app/ticket.js";
+
+/** @param {Partial<import("../../../static/app/situation.js").Model>} changes */
+const describe = (changes) =>
+  describeSituation({
+    status: { state: "open", attempt: 1 },
+    session: { state: "running" },
+    picture: true,
+    link: false,
+    ...changes,
+  });
+
+test("a running session with a picture has no veil", () => {
+  assert.equal(describe({}), null);
+  assert.match(describe({ picture: false })?.title ?? "", /Waiting for the picture/);
+});
+
+test("starting names the stage, the server's words first", () => {
+  assert.match(describe({ session: { state: "starting", stage: "display" } })?.text ?? "", /display/);
+  assert.equal(describe({ session: { state: "starting", stage: "display", message: "Almost." } })?.text, "Almost.");
+  assert.match(describe({ session: { state: "requested" } })?.text ?? "", /host/);
+});
+
+test("the end of a session says why, whatever the connection does", () => {
+  const status = /** @type {const} */ ({ state: "waiting", attempt: 1, retryMs: 9 });
+  const session = { state: "ended", reason: "stopped-by-user" };
+  const over = describe({ status, session });
+  assert.deepEqual([over?.title, over?.text, over?.actions], ["The session has ended", "It was stopped by its owner.", ["portal"]]);
+  assert.deepEqual(describe({ session, link: true })?.actions, [], "a guest has no sessions to go to");
+  assert.equal(describe({ session: { state: "failed", message: "No disk." } })?.text, "No disk.");
+});
+
+test("a lost connection counts down and lets the picture through", () => {
+  const lost = describe({ status: { state: "waiting", attempt: 2, retryMs: 500, code: "lost" } });
+  assert.deepEqual([lost?.retryMs, lost?.see, lost?.actions], [500, true, ["retry"]]);
+  assert.equal(describe({ status: { state: "connecting", attempt: 2 } })?.title, "Reconnecting");
+});
+
+test("every refusal of the protocol has words of its own", () => {
+  const codes = ["malformed", "unauthenticated", "forbidden", "unknown-session", "version", "link-closed", "session-ended", "no-secret"];
+  const titles = codes.map((code) => describe({ session: null, status: { state: "closed", attempt: 1, code } })?.title);
+  assert.equal(new Set(titles).size, codes.length);
+  assert.ok(!titles.includes("Disconnected"));
+  const message = "Because.";
+  assert.equal(describe({ session: null, status: { state: "closed", attempt: 1, code: "forbidden", message } })?.text, message);
+});
+
+test("the secret leaves the address bar and survives a reload", () => {
+  /** @type {Map<string, string>} */
+  const kept = new Map();
+  const storage = {
+    getItem: (/** @type {string} */ key) => kept.get(key) ?? null,
+    setItem: (/** @type {string} */ key, /** @type {string} */ value) => void kept.set(key, value),
+  };
+  /** @type {any[]} */
+  const replaced = [];
+  const history = { state: null, replaceState: (/** @type {any[]} */ ...args) => void replaced.push(args[2]) };
+  const location = { hash: "#s3cret", pathname: "/v/1", search: "" };
+  assert.equal(takeSecret(location, history, storage), "s3cret");
+  assert.deepEqual(replaced, ["/v/1"]);
+  assert.equal(takeSecret({ ...location, hash: "" }, history, storage), "s3cret");
+  assert.equal(takeSecret({ ...location, hash: "", pathname: "/v/2" }, history, storage), "");
+  assert.equal(takeSecret(location, history, null), "s3cret");
+});
+
+/** @param {number} status @param {unknown} body */
+const answer = (status, body) => /** @type {typeof fetch} */ (
+  async (_url, init) => {
+    assert.equal(/** @type {any} */ (init).headers["X-CSRFToken"], "token");
+    return new Response(JSON.stringify(body), { status });
+  }
+);
+
+test("tickets: given, refused for good, or not just now", async () => {
+  assert.equal(await fetchTicket("/t", "token", "s", answer(200, { ticket: "abc" })), "abc");
+  await assert.rejects(fetchTicket("/t", "token", "s", answer(404, { code: "link-closed", message: "Gone." })), (error) => {
+    assert.ok(error instanceof TicketError);
+    assert.deepEqual([error.code, error.message], ["link-closed", "Gone."]);
+    return true;
+  });
+  for (const status of [500, 503]) {
+    await assert.rejects(fetchTicket("/t", "token", "s", answer(status, {})), (error) => !(error instanceof TicketError));
+  }
+  await assert.rejects(fetchTicket("/t", "token", "s", answer(403, "<html>")), { code: "forbidden" });
+  await assert.rejects(fetchTicket("/t", "token", "s", answer(200, {})), (error) => !(error instanceof TicketError));
+  await assert.rejects(fetchTicket("/t", "token", "", answer(200, {})), { code: "no-secret" });
+});
