@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
 
 from ..access import AccessError, access_session
 from ..actions import ActionError
@@ -29,7 +30,7 @@ class DesktopSessionAdmin(SessionPages, ModelAdmin[DesktopSession]):
 
     change_list_template = "admin/desktops/desktopsession/change_list.html"
     change_form_template = "admin/desktops/desktopsession/change_form.html"
-    list_display = ("name", "live_state", "open", "owner", "host", "viewers", "fps", "kbps", "created_at")
+    list_display = ("name", "live_state", "open", "owner", "host", "viewers", "fps", "kbps", "age")
     list_select_related = ("owner", "template", "host", "preset")
     list_filter = ("state", "template", "host")
     search_fields = ("name", "id", "owner__username")
@@ -142,6 +143,11 @@ class DesktopSessionAdmin(SessionPages, ModelAdmin[DesktopSession]):
     def kbps(self, session: DesktopSession) -> SafeString:
         """Bits a second."""
         return self._number(session, "kbps")
+
+    @admin.display(description="age", ordering="-created_at")
+    def age(self, session: DesktopSession) -> str:
+        """How long ago it was launched."""
+        return timesince(session.created_at, depth=1)
 
     @admin.display(description="")
     def open(self, session: DesktopSession) -> SafeString | str:
