@@ -24,13 +24,17 @@ WIDTH, HEIGHT = 64, 48
 WHOLE = (0, 0, WIDTH, HEIGHT)
 
 
-def video(stream: int = 0, *, key: bool = False, chroma_444: bool = False, rect: tuple[int, int, int, int] = WHOLE) -> Any:
+def video(
+    stream: int = 0, *, key: bool = False, chroma_444: bool = False, rect: tuple[int, int, int, int] = WHOLE
+) -> Any:
     """Return an H.264 op over four bytes of payload (nobody decodes it)."""
     flags = (wire.KEY if key else 0) | (wire.CHROMA_444 if chroma_444 else 0)
     return wire.Op(wire.H264, flags, stream, *rect, 0, 0, 0, 4, rect[2], rect[3], 0)
 
 
-def frame(number: int, *ops: wire.Op, epoch: int = EPOCH, size: int = 0, flags: int = 0, kind: int = wire.FRAME) -> bytes:
+def frame(
+    number: int, *ops: wire.Op, epoch: int = EPOCH, size: int = 0, flags: int = 0, kind: int = wire.FRAME
+) -> bytes:
     """Return a frame of ``ops`` (a fill of the whole picture by default) with at least ``size`` bytes of payload."""
     payloads = bytes(max(size, 4 if any(op.length for op in ops) else 0))
     return wire.pack_message(

@@ -62,7 +62,12 @@ async def test_a_key_types_what_the_browser_saw(keys: list[tuple[str, str]], typ
 
 @pytest.mark.parametrize(
     ("keys", "typed"),
-    [([ALTGR, ("KeyQ", "@")], "@"), ([ALTGR, ("KeyE", "€")], "0x20ac"), ([("KeyQ", "@")], "@"), ([("Minus", "ß")], "ß")],
+    [
+        ([ALTGR, ("KeyQ", "@")], "@"),
+        ([ALTGR, ("KeyE", "€")], "0x20ac"),
+        ([("KeyQ", "@")], "@"),
+        ([("Minus", "ß")], "ß"),
+    ],
 )
 async def test_a_third_level_is_used_where_the_layout_has_it(keys: list[tuple[str, str]], typed: str) -> None:
     device = FakeKeys(german=True)
