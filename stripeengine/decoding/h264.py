@@ -82,9 +82,9 @@ class VideoStream:
 
 def _open_context(width: int, height: int) -> VideoCodecContext:
     context = VideoCodecContext.create("h264", "r")
-    coded = (width + 15) // 16 * 16 * ((height + 15) // 16 * 16)
-    # The decoder pads while it works; without the slack it refuses pictures of exactly the announced size.
-    context.options = {"max_pixels": str(max(coded, 128 * 128)), "err_detect": "explode", "flags": "low_delay"}
+    # libavcodec compares its limit with sizes aligned for its own buffers, so there must be room to spare.
+    limit = (width + 128) * (height + 128)
+    context.options = {"max_pixels": str(limit), "err_detect": "explode", "flags": "low_delay"}
     context.thread_count = 1
     return context
 

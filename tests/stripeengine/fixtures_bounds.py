@@ -81,7 +81,8 @@ def _subsampling_loss(source: Pixels) -> float:
 
 def _halve(plane: Plane) -> Plane:
     even = np.pad(plane, ((0, plane.shape[0] % 2), (0, plane.shape[1] % 2)), mode="edge")
-    return even.reshape(even.shape[0] // 2, 2, even.shape[1] // 2, 2).mean(axis=(1, 3))
+    half: Plane = even.reshape(even.shape[0] // 2, 2, even.shape[1] // 2, 2).mean(axis=(1, 3))
+    return half
 
 
 def _triangle(plane: Plane, shape: tuple[int, ...]) -> Plane:
@@ -92,7 +93,8 @@ def _triangle(plane: Plane, shape: tuple[int, ...]) -> Plane:
         after = plane.take(np.minimum(np.arange(size) + 1, size - 1), axis)
         pair = np.stack(((3 * plane + before) / 4, (3 * plane + after) / 4), axis + 1)
         plane = pair.reshape([length * (2 if place == axis else 1) for place, length in enumerate(plane.shape)])
-    return plane[: shape[0], : shape[1]]
+    cut: Plane = plane[: shape[0], : shape[1]]
+    return cut
 
 
 def h264_bound(source: Pixels, crf: int, chroma: str, *, key: bool) -> float:

@@ -283,6 +283,9 @@ class Watcher:
         for newcomer, drawn in self.joined:
             drawn[area] = not newcomer.missed
         if not current:
+            # What the last submit left as it was is drawn all the same.
+            same = (self.before[area] == self.picture[area]).all(axis=2)
+            self._final[area][same] = bool(op.flags & wire.FINAL)
             return
         if op.kind == wire.JPEG and not op.flags & wire.FINAL and len({s.mode for s in self._history}) == 1:
             assert any(self._in_change(op, s) for s in self._history), f"{op.rectangle} is not tight"

@@ -217,6 +217,17 @@ def test_video_follows_its_source(chroma: str) -> None:
     assert not decoder.missed
 
 
+@pytest.mark.parametrize("size", [(2, 2), (144, 96), (1376, 768), (1936, 16)])
+def test_video_of_any_size_decodes(size: tuple[int, int]) -> None:
+    picture = np.full((size[1], size[0], 3), 77, dtype=np.uint8)
+    area = wire.PayloadArea()
+    payload = VideoEncoder(*size, 20, "444").encode(picture, key=True)
+    op = area.op(wire.H264, (0, 0, *size), payload, flags=wire.KEY)
+    decoder = Decoder()
+    decoder.apply(pack(1, [op], area, width=size[0], height=size[1]))
+    assert np.abs(decoder.picture.astype(int) - picture).max() <= 2
+
+
 def test_delta_without_key_leaves_its_rectangle_and_says_so() -> None:
     decoder = started()
     key, *deltas = video_frames(4)

@@ -20,7 +20,10 @@ from tests.stripeengine.fixtures_equivalence import NativePipeline, ReferencePip
 
 Pixels = npt.NDArray[np.uint8]
 
-PIPELINES = {"reference": ReferencePipeline, "native": NativePipeline}
+PIPELINES: dict[str, type[ReferencePipeline] | type[NativePipeline]] = {
+    "reference": ReferencePipeline,
+    "native": NativePipeline,
+}
 CONTENTS = ("flat", "gradient", "text", "noise")
 
 
