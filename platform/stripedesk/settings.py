@@ -102,7 +102,8 @@ USE_TZ = True
 
 STATIC_URL = "/static/"
 STATIC_ROOT = STATE_DIR / "static"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+# In the checkout; an installed wheel carries them inside the app.
+STATICFILES_DIRS = [path for path in (BASE_DIR / "static",) if path.is_dir()]
 
 # Behind TLS these turn on; on plain loopback a secure cookie would lock everyone out.
 _TLS = env.bool("STRIPEDESK_TLS", default=False)

@@ -50,7 +50,11 @@ def viewer(request: HttpRequest, session_id: uuid.UUID) -> HttpResponse:
         "socket": f"/ws/session/{session.pk}/",
         "role": access.role.value,
         "name": session.name,
-        "urls": {"portal": reverse("portal"), "share": reverse("share", args=[session.pk]) if may_share else None},
+        "urls": {
+            "portal": reverse("portal"),
+            "share": reverse("share", args=[session.pk]) if may_share else None,
+            "login": f"{reverse('login')}?next={request.path}",
+        },
     }
     return render(request, "viewer/session.html", {"config": config, "session": session})
 
