@@ -70,7 +70,7 @@ export function describeSituation({ status, session, picture, link }) {
   if (over !== null) return over;
   if (status === null || status.state === "connecting") {
     const again = status !== null && status.attempt > 1;
-    return situation(again ? "Reconnecting" : "Connecting", "", { busy: true, actions: again ? ["retry"] : [] });
+    return situation(again ? "Reconnecting" : "Connecting", "", { busy: true });
   }
   if (status.state === "waiting") return describeWait(status);
   if (status.state === "closed") return describeRefusal(status, link);

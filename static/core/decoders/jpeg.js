@@ -55,17 +55,20 @@ export class JpegDecoder {
 
   /** @param {Op} op */
   async #decodeBytes(op) {
-    const order = this.#order(op.pw * op.ph);
-    for (const method of order) {
+    /** @type {string[]} */
+    const failed = [];
+    for (const method of this.#order(op.pw * op.ph)) {
       const start = performance.now();
       try {
         const bytes = await method.run(op.payload, op.pw, op.ph);
         if (bytes.length < op.pw * op.ph * 4) throw new DecodeError("JPEG decoded to too few pixels");
         if (op.pw * op.ph >= TRIAL_PIXELS && method.times.length < TRIALS) method.times.push(performance.now() - start);
+        // What one way could not do and another could is beyond this browser, not a broken picture.
+        if (failed.length > 0) this.#methods = this.#methods.filter(({ name }) => !failed.includes(name));
         this.#choose();
         return bytes;
       } catch {
-        // The next way may know this picture; a broken picture fails in all of them.
+        failed.push(method.name);
       }
     }
     throw new DecodeError("JPEG cannot be decoded");
