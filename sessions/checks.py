@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any, Final
 
@@ -28,8 +28,9 @@ def check_channel_layers(app_configs: Sequence[AppConfig] | None, **kwargs: Any)
     """Both layers are there, are PubSub, and are apart."""
     found: list[CheckMessage] = []
     prefixes = {}
+    configured: Mapping[str, Any] = settings.CHANNEL_LAYERS
     for alias in ("default", "frames"):
-        layer = settings.CHANNEL_LAYERS.get(alias, {})
+        layer: Mapping[str, Any] = configured.get(alias, {})
         backend, config = layer.get("BACKEND", "missing"), layer.get("CONFIG", {})
         if backend != PUBSUB:
             hint = f"Workers speak that layer's wire format. Set CHANNEL_LAYERS[{alias!r}]['BACKEND'] to {PUBSUB!r}."

@@ -84,7 +84,7 @@ class DesktopSessionAdmin(SessionPages, ModelAdmin[DesktopSession]):
 
     def has_stop_permission(self, request: HttpRequest) -> bool:
         """Whether the action to stop sessions is offered; each session asks `access_session` again."""
-        return request.user.has_perm("desktops.change_desktopsession")  # type: ignore[union-attr]
+        return request.user.has_perm("desktops.change_desktopsession")
 
     @admin.action(description="Stop selected sessions", permissions=["stop"])
     def stop_selected(self, request: HttpRequest, queryset: QuerySet[DesktopSession]) -> None:

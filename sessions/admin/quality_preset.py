@@ -45,7 +45,7 @@ class QualityPresetAdmin(ModelAdmin[QualityPreset]):
     autocomplete_fields = ("owner",)
     fieldsets = (
         (None, {"fields": ("name", "help", "owner", "position")}),
-        *((heading, {"fields": tuple(names)}) for heading, names in settings_groups()),
+        *[(heading, {"fields": tuple(names)}) for heading, names in settings_groups()],  # type: ignore[arg-type]
     )
 
     class Media:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -40,12 +40,18 @@ class UserProfileInline(StackedInline[UserProfile, User]):
 admin.site.unregister(User)
 
 
+if TYPE_CHECKING:
+    _Base = DjangoUserAdmin[User]
+else:
+    _Base = DjangoUserAdmin
+
+
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin):
+class UserAdmin(_Base):
     """Django's, with our inline."""
 
     inlines = (UserProfileInline,)
-    list_display: ClassVar[Any] = (*DjangoUserAdmin.list_display, "is_active")
+    list_display = ("username", "email", "first_name", "last_name", "is_staff", "is_active")
 
     def get_inline_instances(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         """The profile belongs to a user who exists: not on the page that adds one."""

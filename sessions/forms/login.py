@@ -34,9 +34,9 @@ class _Throttled(_Base):
                 raise forms.ValidationError(TOO_MANY, code="too-many")
         except RedisUnavailable as error:
             logger.warning("failed logins are not counted: Redis cannot be reached: %s", error)
-            return super().clean()  # type: ignore[return-value]
+            return super().clean()
         try:
-            return super().clean()  # type: ignore[return-value]
+            return super().clean()
         except forms.ValidationError:
             FAILURES.hit(subject)
             raise

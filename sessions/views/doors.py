@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import uuid
 
-from django.contrib.auth.views import redirect_to_login
+from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest
 from django.views.decorators.debug import sensitive_variables
 
 from ..access import Access, AccessError, access_link, access_session
 from ..permissions import Permission
 
-__all__ = ["AccessError", "client_address", "open_link", "open_session", "to_login"]
+__all__ = ["AccessError", "client_address", "open_link", "open_session", "visitor"]
 
 
 def open_session(request: HttpRequest, session_id: uuid.UUID, permission: Permission) -> Access:
@@ -31,11 +31,13 @@ def open_link(link_id: str, secret: str) -> Access:
     return access_link(link_id, secret)
 
 
+def visitor(request: HttpRequest) -> AbstractBaseUser:
+    """Return who has logged in; raise `PermissionDenied` for anybody else, should a view forget to ask."""
+    if isinstance(request.user, AbstractBaseUser):
+        return request.user
+    raise PermissionDenied("Log in first.")
+
+
 def client_address(request: HttpRequest) -> str:
     """Return the peer's address as the web server saw it: headers anybody can send are not asked."""
     return str(request.META.get("REMOTE_ADDR") or "unknown")
-
-
-def to_login(request: HttpRequest) -> HttpResponse:
-    """Send the visitor to the login, and back here after it."""
-    return redirect_to_login(request.get_full_path())

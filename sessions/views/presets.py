@@ -14,6 +14,7 @@ from ..actions.presets import check_preset_visible, default_preset, do_delete_pr
 from ..actions.profile import do_set_default_preset
 from ..forms.preset import PresetForm
 from ..models import QualityPreset
+from .doors import visitor
 
 PRESETS_PER_USER = 30
 
@@ -23,11 +24,11 @@ PRESETS_PER_USER = 30
 @require_GET
 def presets(request: HttpRequest) -> HttpResponse:
     """All presets the user can use."""
-    visible = list(visible_presets(request.user))  # type: ignore[arg-type]
+    visible = list(visible_presets(visitor(request)))
     context = {
         "site": [preset for preset in visible if preset.owner_id is None],
         "own": [preset for preset in visible if preset.owner_id is not None],
-        "default": default_preset(request.user),  # type: ignore[arg-type]
+        "default": default_preset(visitor(request)),
     }
     return render(request, "portal/presets.html", context)
 
@@ -43,7 +44,7 @@ def new(request: HttpRequest) -> HttpResponse:
     preset = QualityPreset(owner_id=request.user.pk)
     if origin := request.GET.get("from"):
         try:
-            source = check_preset_visible(request.user, origin)  # type: ignore[arg-type]
+            source = check_preset_visible(visitor(request), origin)
         except ActionError as error:
             messages.warning(request, error.message)
             return redirect("presets")
@@ -92,7 +93,7 @@ def delete(request: HttpRequest, preset_id: int) -> HttpResponse:
 def make_default(request: HttpRequest) -> HttpResponse:
     """New sessions of the user start with this preset."""
     try:
-        preset = do_set_default_preset(request.user, request.POST.get("preset", ""))  # type: ignore[arg-type]
+        preset = do_set_default_preset(visitor(request), request.POST.get("preset", ""))
     except ActionError as error:
         messages.error(request, error.message)
     else:

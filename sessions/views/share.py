@@ -16,7 +16,7 @@ from ..actions import ActionError
 from ..actions.share import do_revoke, do_share
 from ..forms.share import ShareForm
 from ..permissions import Permission
-from .doors import open_session
+from .doors import open_session, visitor
 
 
 @never_cache  # includes no-store: the one page with a secret is kept nowhere
@@ -32,7 +32,7 @@ def share(request: HttpRequest, session_id: uuid.UUID) -> HttpResponse:
         try:
             made = do_share(
                 access,
-                request.user,  # type: ignore[arg-type]
+                visitor(request),
                 form.cleaned_data["role"],
                 form.cleaned_data["label"],
                 form.expires_at(),
