@@ -14,12 +14,13 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import redis
 import redis.asyncio
 
+from ..worker.messages import viewers_key
 from .messages import TIMEOUT_S, status_key
 
 logger = logging.getLogger(__name__)
 
 COMMANDS = ("auth", "hello", "ping", "client|setname", "client|no-evict", "select", "quit", "reset")
-DATA_COMMANDS = ("publish", "subscribe", "unsubscribe", "set", "setex", "get", "del", "expire")
+DATA_COMMANDS = ("publish", "subscribe", "unsubscribe", "set", "setex", "get", "del", "expire", "zcount")
 
 
 class RedisUsers:
@@ -33,7 +34,7 @@ class RedisUsers:
     async def make(self, sid: str) -> str:
         """Return a URL for the worker of ``sid``, with a new password; the agent's own where users cannot be made."""
         password = secrets.token_urlsafe(24)
-        rules = ["reset", "on", f">{password}", f"~{status_key(sid)}"]
+        rules = ["reset", "on", f">{password}", f"~{status_key(sid)}", f"%R~{viewers_key(sid)}"]
         # Its own groups, with and without a suffix; a session's id has one length, so none is another's prefix.
         for prefix in ("stripedesk", "stripedesk-frames"):
             rules += [f"&{prefix}__group__session.{sid}", f"&{prefix}__group__session.{sid}.*"]
