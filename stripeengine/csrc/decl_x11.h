@@ -93,6 +93,5 @@ void se_x11_source_size(struct se_source *source, int *width, int *height);
 /* Copies rows [y0, y1) as BGRX into `out`, width * 4 bytes a row. SE_E_INVALID unless `size` is exactly that many bytes. */
 int se_x11_source_read(struct se_source *source, int y0, int y1, uint8_t *out, size_t size);
 
-/* The pointer image: size, hotspot and serial into info[5] (serial, width, height, hot_x, hot_y), RGBA into `rgba` (256 * 256 * 4
- * bytes always suffice). */
+/* The pointer image: serial, width, height, hot_x and hot_y into info[5], RGBA into `rgba`; 256 * 256 * 4 bytes suffice. */
 int se_x11_source_cursor(struct se_source *source, uint32_t *info, uint8_t *rgba, size_t size);

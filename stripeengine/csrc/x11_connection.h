@@ -1,8 +1,8 @@
 /* x11_connection.h - one XCB connection to a local or remote X server, checked and ready for use.
  *
- * Owned by one thread at a time. Opening blocks until the server has answered the handshake; nothing else in here blocks
- * longer than one round trip. The server is treated as hostile: it runs inside the desktop's sandbox, so sizes in replies are
- * compared with the bytes that arrived before they are used.
+ * Owned by one thread at a time. Opening blocks until the server has answered the handshake; nothing else in here
+ * blocks longer than one round trip. The server is treated as hostile: it runs inside the desktop's sandbox, so sizes in
+ * replies are compared with the bytes that arrived before they are used.
  */
 #ifndef SE_X11_CONNECTION_H
 #define SE_X11_CONNECTION_H

@@ -1,4 +1,7 @@
-/* x11_probe.c - what an X server offers to the engine, for `python -m stripeengine doctor`. Blocks for a dozen round trips. */
+/* x11_probe.c - what an X server offers to the engine, for `python -m stripeengine doctor`.
+ *
+ * Blocks for a dozen round trips; no state.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -24,28 +24,20 @@
 #include "source.h"
 #include "x11_connection.h"
 #include "x11_cursor.h"
+#include "x11_damage.h"
 #include "x11_shm.h"
 
 #define SIDE_MAX 16384 /* largest picture of the protocol */
-
-/* NON_EMPTY raises one event when the first pixel changes and none until the damage is cleared, however much is drawn; the
- * exact rectangles come with the round trip that clears it. Measured on Xvfb 1920x1080 at 60 polls a second, against
- * DELTA_RECTANGLES and BOUNDING_BOX, which need no such round trip: an unlimited terminal flood cost 0.5 % of a core and 1 event
- * a frame (1.2 % and 140, 0.8 % and 50); a terminal at 60 lines/s and typing cost the same, with half the wake-ups, and
- * reached the grabbed picture within 15 us of each other. Only in the unlimited flood was it later, by 2.5 ms, for a server
- * that is busy for others answers late. */
-#define DAMAGE_LEVEL XCB_DAMAGE_REPORT_LEVEL_NON_EMPTY
 
 struct x11_source {
 	struct se_source base; /* first: the engine's pointer is ours */
 	struct se_x11 x11;
 	struct se_x11_shm shm;
 	struct se_x11_cursor cursor;
-	xcb_damage_damage_t damage;
-	xcb_xfixes_region_t fetched; /* server side: receives what DamageSubtract clears */
-	uint8_t damage_event, fixes_event, randr_event; /* event numbers; randr_event 0: no RandR, the size is fixed */
-	unsigned pending;                               /* SE_SOURCE_* bits seen in events and not yet reported */
-	int epoll_fd, wake_fd;                          /* -1 until made */
+	struct se_x11_damage damage;
+	uint8_t fixes_event, randr_event; /* event numbers; randr_event 0: no RandR, the size is fixed */
+	unsigned pending;                 /* SE_SOURCE_* bits seen in events and not yet reported */
+	int epoll_fd, wake_fd;            /* -1 until made */
 	bool wake_raised;
 	int width, height; /* as last reported; the server may already be ahead */
 };
@@ -80,7 +72,7 @@ static void handle_event(struct x11_source *self, const xcb_generic_event_t *eve
 	/* Type 0 are errors of requests nobody waits for: a damage object whose root is gone, that is, a dying server. */
 	if (type == 0)
 		return;
-	if (type == self->damage_event)
+	if (type == self->damage.first_event)
 		self->pending |= SE_SOURCE_DAMAGE;
 	else if (type == self->fixes_event + XCB_XFIXES_CURSOR_NOTIFY)
 		self->pending |= SE_SOURCE_CURSOR;
@@ -144,42 +136,6 @@ static int adopt_size(struct x11_source *self)
 	return 1;
 }
 
-static void add_clipped(const struct x11_source *self, struct se_region *damage, const xcb_rectangle_t *rectangle)
-{
-	int x0 = rectangle->x < 0 ? 0 : rectangle->x;
-	int y0 = rectangle->y < 0 ? 0 : rectangle->y;
-	int x1 = rectangle->x + rectangle->width;
-	int y1 = rectangle->y + rectangle->height;
-
-	if (x1 > self->width)
-		x1 = self->width;
-	if (y1 > self->height)
-		y1 = self->height;
-	if (x0 < x1 && y0 < y1)
-		se_region_add(damage, (struct se_rect){x0, y0, x1 - x0, y1 - y0});
-}
-
-/* Clears the server's damage and adds what it was; 1 if there was any. */
-static int fetch_damage(struct x11_source *self, struct se_region *damage)
-{
-	xcb_connection_t *connection = self->x11.connection;
-	xcb_generic_error_t *error = NULL;
-	xcb_xfixes_fetch_region_reply_t *reply;
-	const xcb_rectangle_t *rectangles;
-	int count;
-
-	xcb_damage_subtract(connection, self->damage, XCB_NONE, self->fetched);
-	reply = xcb_xfixes_fetch_region_reply(connection, xcb_xfixes_fetch_region(connection, self->fetched), &error);
-	if (reply == NULL)
-		return se_x11_reply_error(&self->x11, "FetchRegion", error);
-	rectangles = xcb_xfixes_fetch_region_rectangles(reply);
-	count = (int)(reply->length / 2); /* of what arrived: 8 bytes a rectangle */
-	for (int i = 0; i < count; i++)
-		add_clipped(self, damage, &rectangles[i]);
-	free(reply);
-	return count > 0;
-}
-
 static int source_poll(struct se_source *source, struct se_region *damage)
 {
 	struct x11_source *self = self_of(source);
@@ -204,7 +160,7 @@ static int source_poll(struct se_source *source, struct se_region *damage)
 		bits |= code ? SE_SOURCE_RESIZED : 0;
 	}
 	if (seen & SE_SOURCE_DAMAGE) {
-		code = fetch_damage(self, damage);
+		code = se_x11_damage_fetch(&self->damage, &self->x11, self->width, self->height, damage);
 		if (code < 0)
 			return code;
 		bits |= code ? SE_SOURCE_DAMAGE : 0;
@@ -316,7 +272,7 @@ static int require_extensions(struct x11_source *self)
 
 	if (!se_x11_extension(x11, &xcb_shm_id, NULL))
 		missing = "MIT-SHM";
-	else if (!se_x11_extension(x11, &xcb_damage_id, &self->damage_event))
+	else if (!se_x11_extension(x11, &xcb_damage_id, &self->damage.first_event))
 		missing = "DAMAGE";
 	else if (!se_x11_extension(x11, &xcb_xfixes_id, &self->fixes_event))
 		missing = "XFIXES";
@@ -357,18 +313,11 @@ static int subscribe(struct x11_source *self)
 {
 	xcb_connection_t *connection = self->x11.connection;
 	xcb_window_t root = self->x11.screen->root;
-	xcb_generic_error_t *error;
 
 	if (self->randr_event != 0)
 		xcb_randr_select_input(connection, root, XCB_RANDR_NOTIFY_MASK_SCREEN_CHANGE);
 	xcb_xfixes_select_cursor_input(connection, root, XCB_XFIXES_CURSOR_NOTIFY_MASK_DISPLAY_CURSOR);
-	self->fetched = xcb_generate_id(connection);
-	xcb_xfixes_create_region(connection, self->fetched, 0, NULL);
-	self->damage = xcb_generate_id(connection);
-	error = xcb_request_check(connection, xcb_damage_create_checked(connection, self->damage, root, DAMAGE_LEVEL));
-	if (error != NULL || xcb_connection_has_error(connection))
-		return se_x11_reply_error(&self->x11, "DamageCreate", error);
-	return 0;
+	return se_x11_damage_watch(&self->damage, &self->x11);
 }
 
 static int make_descriptor(struct x11_source *self)

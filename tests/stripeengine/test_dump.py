@@ -33,9 +33,8 @@ def test_round_trip_and_every_cut(records: list[tuple[int, bytes]], data: st.Dat
         if cut in ends:
             assert list(reader) == records[: ends.index(cut)]
             return
-        read = []
         with pytest.raises(WireError, match="ends inside|not a recording"):
-            read.extend(reader)
+            list(reader)
         complete = sum(end <= cut for end in ends[1:])
         assert len(list(_before_error(path))) == complete
 
