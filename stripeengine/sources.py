@@ -127,10 +127,10 @@ class FramebufferSource(Source):
         if damage is None:
             return ffi.NULL, 0
         try:
-            rects = ffi.new("struct se_rect[]", [tuple(int(value) for value in rectangle) for rectangle in damage])
-        except (TypeError, ValueError, OverflowError, IndexError) as error:
+            rects = ffi.new("struct se_rect[]", [(int(x), int(y), int(w), int(h)) for x, y, w, h in damage])
+        except (TypeError, ValueError, OverflowError) as error:
             raise SourceError(f"damage must be a list of (x, y, w, h): {error}") from None
-        return rects, len(damage)
+        return rects, len(rects)
 
 
 class TestPatternSource(Source):

@@ -265,10 +265,10 @@ static int turn(struct se_engine *self)
 	code = handle_requests(self, &stop);
 	if (code < 0 || stop)
 		return code < 0 ? code : 1;
+	now = se_now_us(); /* before the source is asked: what it reports later is not in a frame captured now */
 	code = read_source(self);
 	if (code < 0)
 		return code;
-	now = se_now_us();
 	if (work_due(self) > now || !slot_is_free(self, false))
 		return SE_OK;
 	self->drop_counted = false;

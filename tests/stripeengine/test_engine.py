@@ -1,0 +1,335 @@
+"""The contract of `Engine`: what is sent when, and what is not. Every message is really decoded."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from stripeengine import Engine, EngineError, EngineSettings, FramebufferSource, SettingsError, TestPatternSource, wire
+from stripeengine.decode import Decoder
+from stripeengine.ffi import has_h264
+from tests.stripeengine.fixtures_engine import Viewer, mean, running, smooth, worst
+
+MODES = ["jpeg", pytest.param("h264", marks=pytest.mark.skipif(not has_h264(), reason="built without x264"))]
+h264 = pytest.mark.skipif(not has_h264(), reason="built without x264")
+QUIET = {"paint_over": False}
+
+
+@pytest.mark.parametrize("chroma", ["420", "444"])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("size", [(1, 1), (15, 17), (333, 211), (640, 360)])
+def test_the_first_frame_is_the_whole_picture(mode: str, chroma: str, size: tuple[int, int]) -> None:
+    picture = smooth(*size)
+    source = FramebufferSource(*size)
+    source.submit(picture)
+    with Engine(source, EngineSettings(mode=mode, chroma=chroma, h264_crf=18, jpeg_quality=90, **QUIET)) as engine:
+        viewer = Viewer(engine)
+        assert engine.take() is None
+        engine.start()
+        engine.start()
+        assert viewer.drain() == 1
+        header = viewer.messages[0].header
+        assert (header.frame_id, header.epoch, header.resized) == (1, engine.epoch, True)
+        assert header.publish_us >= header.capture_us > 0
+        assert mean(viewer.picture, picture) < 4
+        assert all(op.x == 0 and op.w == size[0] for op in viewer.ops())
+        assert sum(op.h for op in viewer.ops()) == size[1]
+
+
+def test_a_change_is_one_tight_rectangle_and_repainted_pixels_are_nothing() -> None:
+    with running(320, 200, **QUIET) as (source, engine, viewer):
+        viewer.drain()
+        picture = np.zeros((200, 320, 3), np.uint8)
+        picture[70:90, 101:134] = 200
+        source.submit(picture)
+        assert viewer.drain() == 1
+        assert [op.rectangle for op in viewer.ops(1)] == [(101, 70, 33, 20)]
+        source.submit(picture)
+        assert viewer.drain() == 0
+        rgbx = np.dstack([picture, np.full((200, 320), 77, np.uint8)])
+        source.submit(rgbx, format="RGBX")
+        assert viewer.drain() == 0, "the X byte does not count"
+
+
+def test_changes_far_apart_in_a_stripe_stay_apart() -> None:
+    with running(640, 64, **QUIET) as (source, engine, viewer):
+        viewer.drain()
+        picture = np.zeros((64, 640, 3), np.uint8)
+        picture[10:20, 5:15] = picture[30:40, 600:620] = 255
+        source.submit(picture, [(0, 0, 20, 64), (590, 0, 50, 64)])
+        viewer.drain()
+        assert sorted(op.rectangle for op in viewer.ops(1)) == [(5, 10, 10, 10), (600, 30, 20, 10)]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_engine_at_rest_is_not_woken(mode: str) -> None:
+    with running(320, 200, mode=mode, paint_over_trigger_frames=2) as (source, engine, viewer):
+        source.submit(smooth(320, 200))
+        viewer.drain(0.3)
+        time.sleep(3.2 if mode == "h264" else 0)  # its encoders are closed once
+        before = engine.stats()
+        time.sleep(0.7)
+        after = engine.stats()
+        assert (after.wakeups, after.cpu_s, after.frames) == (before.wakeups, before.cpu_s, before.frames)
+
+
+def test_frames_keep_to_the_framerate_and_the_first_comes_at_once() -> None:
+    with running(320, 200, framerate=20, **QUIET) as (source, engine, viewer):
+        viewer.drain()
+        sent = time.monotonic()
+        start = len(viewer.messages)
+        for step in range(100):
+            picture = np.full((200, 320, 3), step * 2, np.uint8)
+            source.submit(picture)
+            viewer.take()
+            time.sleep(0.01)
+        elapsed = time.monotonic() - sent
+        viewer.drain()
+        frames = len(viewer.messages) - start
+        assert viewer.arrivals[start] - sent < 0.045
+        assert 0.5 * 20 * elapsed < frames <= 20 * elapsed + 2
+        assert worst(viewer.picture, picture) <= 2
+
+
+def test_a_late_consumer_gets_the_newest_state_in_one_frame() -> None:
+    with running(320, 200, **QUIET) as (source, engine, viewer):
+        for step in range(30):
+            source.submit(np.full((200, 320, 3), 8 * step, np.uint8))
+            time.sleep(0.004)
+        stats = engine.stats()
+        assert (stats.frames, stats.dropped) == (1, 1)
+        assert viewer.drain() == 2
+        assert worst(viewer.picture, np.full((200, 320, 3), 232, np.uint8)) <= 2
+
+
+def test_jpeg_paint_over_covers_what_was_lossy_once_and_is_final() -> None:
+    with running(320, 200, jpeg_quality=20, paint_over_jpeg_quality=98, paint_over_trigger_frames=12) as (
+        source,
+        engine,
+        viewer,
+    ):
+        viewer.drain(0.4)
+        start = len(viewer.messages)
+        picture = np.zeros((200, 320, 3), np.uint8)
+        picture[70:90, 100:200] = np.random.default_rng(1).integers(0, 256, (20, 100, 3))
+        source.submit(picture)
+        viewer.drain(0.4)
+        ops = viewer.ops(start)
+        assert [(op.rectangle, bool(op.flags & wire.FINAL)) for op in ops] == [
+            ((100, 70, 100, 20), False),
+            ((100, 70, 100, 20), True),
+        ]
+        waited = viewer.arrivals[start + 1] - viewer.arrivals[start]
+        assert 0.08 < waited < 0.3
+        assert ops[1].length > 2 * ops[0].length
+        source.submit(picture)
+        assert viewer.drain(0.3) == 0, "the same pixels do not start it again"
+
+
+def test_a_busy_stripe_does_not_delay_anothers_paint_over() -> None:
+    with running(320, 200, paint_over_trigger_frames=12) as (source, engine, viewer):
+        viewer.drain(0.4)
+        start = len(viewer.messages)
+        picture = np.zeros((200, 320, 3), np.uint8)
+        picture[150:160] = 90
+        for step in range(40):
+            picture[5:15, 5:15] = step * 6
+            source.submit(picture)
+            viewer.wait(0.01)
+            viewer.take()
+            time.sleep(0.01)
+        finals = [op for op in viewer.ops(start) if op.flags & wire.FINAL]
+        assert [op.rectangle for op in finals] == [(0, 150, 320, 10)]
+
+
+def test_no_paint_over_where_it_would_not_be_better() -> None:
+    with running(320, 200, jpeg_quality=95, paint_over_jpeg_quality=90, paint_over_trigger_frames=2) as (_, __, viewer):
+        assert viewer.drain(0.2) == 1
+        assert all(op.flags & wire.FINAL for op in viewer.ops())
+
+
+@h264
+def test_h264_stripes_at_rest_get_one_better_key_frame_two_a_frame() -> None:
+    settings = {"mode": "h264", "h264_crf": 40, "paint_over_crf": 12, "paint_over_trigger_frames": 4}
+    with running(320, 256, **settings) as (source, engine, viewer):
+        viewer.drain(0.4)
+        noise = np.random.default_rng(2).integers(0, 256, (32, 40, 3)).astype(np.uint8)
+        picture = np.kron(noise, np.ones((8, 8, 1), np.uint8))
+        for shift in range(4):
+            source.submit(np.roll(picture, shift, axis=1))
+            viewer.wait(0.2)
+            viewer.take()
+        target = np.roll(picture, 3, axis=1)
+        start = len(viewer.messages)
+        rough = mean(viewer.picture, target)
+        viewer.drain(0.4)
+        finals = [
+            message.ops for message in viewer.messages[start:] if any(op.flags & wire.FINAL for op in message.ops)
+        ]
+        assert [len(ops) for ops in finals] == [2, 2, 2, 2]
+        assert sorted(op.stream for ops in finals for op in ops) == list(range(8))
+        assert all(op.flags & wire.KEY for ops in finals for op in ops)
+        assert mean(viewer.picture, target) < 0.7 * rough
+
+
+@h264
+def test_key_frames_on_demand_reach_every_stripe_when_it_next_moves() -> None:
+    with running(320, 320, mode="h264", **QUIET) as (source, engine, viewer):
+        viewer.drain()
+        assert all(op.flags & wire.KEY for op in viewer.ops())
+        picture = np.zeros((320, 320, 3), np.uint8)
+
+        def change(rows: slice, value: int) -> list[wire.Op]:
+            start = len(viewer.messages)
+            picture[rows] = value
+            source.submit(picture)
+            viewer.drain(0.1)
+            return viewer.ops(start)
+
+        assert [bool(op.flags & wire.KEY) for op in change(slice(0, 10), 50)] == [False]
+        engine.request_key_frames()
+        assert viewer.drain(0.2) == 0, "static stripes are not sent for it"
+        assert [(op.stream, bool(op.flags & wire.KEY)) for op in change(slice(0, 10), 60)] == [(0, True)]
+        assert [(op.stream, bool(op.flags & wire.KEY)) for op in change(slice(50, 60), 60)] == [(1, True)]
+        engine.request_key_frames()
+        assert [bool(op.flags & wire.KEY) for op in change(slice(0, 10), 70)] == [False], "at most one a second"
+        time.sleep(1)
+        assert [bool(op.flags & wire.KEY) for op in change(slice(0, 10), 80)] == [True], "but not forgotten"
+
+
+@h264
+def test_an_encoder_closed_at_rest_starts_again_with_a_key_frame() -> None:
+    with running(64, 64, mode="h264", **QUIET) as (source, engine, viewer):
+        viewer.drain(3.4)
+        source.submit(np.full((64, 64, 3), 99, np.uint8))
+        viewer.drain()
+        assert all(op.flags & wire.KEY for op in viewer.ops(1))
+        assert worst(viewer.picture, np.full((64, 64, 3), 99, np.uint8)) <= 3
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_resize_is_one_picture_of_the_new_size(mode: str) -> None:
+    with running(320, 200, mode=mode, **QUIET) as (source, engine, viewer):
+        viewer.drain()
+        source.resize(200, 333)
+        source.submit(smooth(200, 333))
+        viewer.drain()
+        resized = [message.header for message in viewer.messages[1:] if message.header.resized]
+        assert [(header.width, header.height) for header in resized] == [(200, 333)]
+        assert mean(viewer.picture, smooth(200, 333)) < 4
+        assert engine.stats().width == 200
+
+
+def test_a_large_change_is_split_and_handed_out_part_by_part() -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (600, 800, 3), dtype=np.uint8)
+    with running(800, 600, jpeg_quality=100, chroma="444", **QUIET) as (source, engine, viewer):
+        source.submit(noise)
+        assert viewer.wait(2)
+        signals = 0
+        while viewer.take():  # one a signal, as an event loop does
+            signals += viewer.wait(0.3)
+        viewer.drain()
+        assert signals >= 3
+        assert max(map(len, viewer.data)) <= wire.MESSAGE_AIM
+        assert mean(viewer.picture, noise) < 4
+
+
+def test_a_row_wider_than_a_message_is_split_too() -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (64, 4096, 3), dtype=np.uint8)
+    with running(4096, 64, jpeg_quality=100, chroma="444", **QUIET) as (source, engine, viewer):
+        source.submit(noise)
+        viewer.drain()
+        assert max(map(len, viewer.data)) <= wire.MESSAGE_AIM
+        assert mean(viewer.picture, noise) < 4
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_snapshot_then_later_frames_give_the_same_picture(mode: str) -> None:
+    with running(320, 200, mode=mode, **QUIET) as (source, engine, viewer):
+        empty = engine.snapshot()
+        assert wire.peek(empty[0]).frame_id == 0
+        viewer.drain()
+        for step in range(1, 6):
+            source.submit(smooth(320, 200, step))
+            time.sleep(0.03)
+            newcomer = Decoder()
+            messages = engine.snapshot(95)  # a finished frame waits: the snapshot is as of the one before
+            as_of = wire.peek(messages[0]).frame_id
+            assert as_of == viewer.messages[-1].header.frame_id
+            engine.request_key_frames()
+            for message in messages:
+                newcomer.apply(message)
+            assert mean(newcomer.picture, smooth(320, 200, step)) < 3
+            start = len(viewer.messages)
+            viewer.drain(0.1)
+            if mode == "jpeg":
+                for data in viewer.data[start:]:
+                    newcomer.apply(data)
+                assert np.array_equal(newcomer.picture, viewer.picture)
+
+
+def test_a_snapshot_of_noise_is_several_messages_with_more() -> None:
+    with running(800, 600, **QUIET) as (source, engine, viewer):
+        source.submit(np.random.default_rng(3).integers(0, 256, (600, 800, 3), dtype=np.uint8))
+        viewer.drain()
+        messages = engine.snapshot(100)
+        assert [wire.peek(message).more for message in messages] == [True] * (len(messages) - 1) + [False]
+        assert len(messages) > 1 and max(map(len, messages)) <= wire.MESSAGE_AIM
+
+
+@pytest.mark.parametrize("quality", [0, 101, True, "90", 5.0])
+def test_a_snapshots_quality_is_checked(quality: object) -> None:
+    with running(32, 32) as (_, engine, __), pytest.raises(SettingsError, match="quality must be"):
+        engine.snapshot(quality)  # type: ignore[arg-type]
+
+
+def test_the_pattern_source_moves_by_itself() -> None:
+    for motion, moves in (("still", False), ("scroll", True), ("bounce", True), ("noise", True)):
+        source = TestPatternSource(320, 200, motion)
+        with Engine(source, EngineSettings(**QUIET)) as engine:
+            viewer = Viewer(engine)
+            engine.start()
+            until = time.monotonic() + 0.4
+            while time.monotonic() < until:
+                viewer.wait(0.05)
+                viewer.take()
+            frames = engine.stats().frames
+            assert (frames > 8) if moves else (frames == 1), f"{motion}: {frames} frames"
+            assert viewer.picture.std() > 10
+
+
+def test_counters_agree_with_what_came() -> None:
+    with running(320, 200, **QUIET) as (source, engine, viewer):
+        for step in range(5):
+            source.submit(np.full((200, 320, 3), step * 40, np.uint8))
+            viewer.drain(0.05)
+        stats = engine.stats()
+        assert stats.frames == len(viewer.messages)
+        assert stats.ops == len(viewer.ops())
+        assert stats.bytes == sum(map(len, viewer.data))
+        assert 0 < stats.latency_p50_ms <= stats.latency_p95_ms <= stats.latency_p99_ms < 1000
+        assert stats.cpu_s > 0 and stats.wakeups > 0
+        assert engine.cursor() is None
+
+
+def test_without_stamp_the_publish_time_is_left_to_others() -> None:
+    source = FramebufferSource(32, 32)
+    with Engine(source, EngineSettings(), stamp=False) as engine:
+        viewer = Viewer(engine)
+        engine.start()
+        viewer.drain(0.1)
+        assert viewer.messages[0].header.publish_us == 0
+
+
+def test_a_dead_source_is_the_engines_failure() -> None:
+    with running(64, 64) as (source, engine, viewer):
+        viewer.drain(0.05)
+        assert engine.failure is None
+        source.fail("the server went away")
+        assert viewer.wait(2), "the eventfd tells"
+        assert isinstance(engine.failure, EngineError) and "server went away" in str(engine.failure)
+        with pytest.raises(EngineError, match="server went away"):
+            engine.snapshot()
+    assert "server went away" in str(engine.failure)
