@@ -20,7 +20,7 @@ from .messages import TIMEOUT_S, status_key
 logger = logging.getLogger(__name__)
 
 COMMANDS = ("auth", "hello", "ping", "client|setname", "client|no-evict", "select", "quit", "reset")
-DATA_COMMANDS = ("publish", "subscribe", "unsubscribe", "set", "setex", "get", "del", "expire", "zcount")
+DATA_COMMANDS = ("publish", "subscribe", "unsubscribe", "set", "setex", "get", "del", "expire", "zcount", "zscore")
 
 
 class RedisUsers:
