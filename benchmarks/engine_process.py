@@ -8,6 +8,7 @@ benchmark. Imports nothing of this project but the engine under test.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import select
@@ -119,8 +120,7 @@ def run_ours(mode: str) -> None:
 
 def run_pixelflux(mode: str) -> None:
     """Capture with pixelflux; its own thread calls back per stripe, this one waits for orders."""
-    import pixelflux
-
+    pixelflux: Any = importlib.import_module("pixelflux")
     settings = pixelflux.CaptureSettings()
     settings.codec = mode
     settings.use_wayland = False
