@@ -232,7 +232,7 @@ class FrameBus:
 
 
 async def send_to_worker(session: str, message: dict[str, Any]) -> bool:
-    """Publish a worker message; return False, and log, if Redis does not take it. Repeating is the caller's business."""
+    """Publish a worker message; return False, and log, if Redis does not take it. Nothing is tried twice."""
     layer: Any = get_channel_layer()
     try:
         async with asyncio.timeout(COMMAND_S):

@@ -90,6 +90,14 @@ class FlowProtocol(WebSocketProtocol):  # type: ignore[misc]
         self._end_flow()
         super().dropConnection(abort)
 
+    def sendMessage(self, payload: bytes, isBinary: bool = False, *args: Any, **kwargs: Any) -> None:  # noqa: N802, N803
+        # autobahn applies the one limit to both directions; it is meant for what comes in.
+        limit, self.maxMessagePayloadSize = self.maxMessagePayloadSize, 0
+        try:
+            super().sendMessage(payload, isBinary, *args, **kwargs)
+        finally:
+            self.maxMessagePayloadSize = limit
+
     def serverClose(self, code: int | None = None) -> None:  # noqa: N802
         # autobahn's sendClose refuses the codes from 1001 to 1013, which are a server's to use.
         self.sendCloseFrame(code=1000 if code is None else code)

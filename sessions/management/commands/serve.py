@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 import os
 import socket
 import stat
@@ -13,18 +12,6 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from sessions.conf import SOCKET_PATH_LIMIT
-
-# Browsers refuse modules of another type, and a machine's own table may know none.
-_TYPES = {
-    ".js": "text/javascript",
-    ".mjs": "text/javascript",
-    ".css": "text/css",
-    ".json": "application/json",
-    ".svg": "image/svg+xml",
-    ".wasm": "application/wasm",
-    ".webmanifest": "application/manifest+json",
-    ".woff2": "font/woff2",
-}
 
 
 class Command(BaseCommand):
@@ -46,15 +33,13 @@ class Command(BaseCommand):
 
         path = options["socket"]
         if path:
-            endpoints = [f"{_unix_endpoint(path)}"]
+            endpoints = [_unix_endpoint(path)]
             where = f"unix:{path}"
         else:
             if not 0 <= options["port"] <= 65535:
                 raise CommandError(f"A port is a number from 0 to 65535, not {options['port']}.")
             endpoints = build_endpoint_description_strings(host=options["host"], port=options["port"])
             where = f"http://{options['host']}:{options['port']}/"
-        for ending, mime in _TYPES.items():
-            mimetypes.add_type(mime, ending)
         server = FlowServer(_application(), endpoints, ready=lambda: self.stdout.write(f"Listening on {where}"))
         server.run()
         if server.failure is not None:
@@ -64,9 +49,10 @@ class Command(BaseCommand):
 def _application() -> Any:
     """Return the project's ASGI application, with static files in front of it."""
     from channels.routing import get_default_application
-    from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 
-    return ASGIStaticFilesHandler(get_default_application())
+    from sessions.serving.static import StaticFiles
+
+    return StaticFiles(get_default_application())
 
 
 def _unix_endpoint(path: str) -> str:

@@ -1,0 +1,31 @@
+"""A FlowServer with an application that sends as fast as it may: ``python flood_server.py SOCKET SIZE COUNT``.
+
+Prints ``ready``, then a line for every connection: how many messages were taken when it ended.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[3])]
+
+from sessions.serving.server import FlowServer  # noqa: E402
+
+path, size, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+
+
+async def application(scope, receive, send):  # type: ignore[no-untyped-def]
+    await receive()
+    await send({"type": "websocket.accept"})
+    sent = 0
+    try:
+        for _ in range(count):
+            await send({"type": "websocket.send", "bytes": bytes(size)})
+            sent += 1
+        await send({"type": "websocket.close", "code": 4411})
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+    finally:
+        print(f"sent {sent}", flush=True)
+
+
+FlowServer(application, [f"unix:{path}"], ready=lambda: print("ready", flush=True)).run()

@@ -1,0 +1,223 @@
+"""The flow-controlled server as a process: slow clients, closing, addresses, static files, logs, shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import unix_connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from tests.sessions.fixtures_redis import RedisServer
+
+ROOT = Path(__file__).resolve().parents[3]
+MESSAGE = 100_000
+
+
+class Process:
+    """A started program and its output so far."""
+
+    def __init__(self, log: Path, *command: str, env: dict[str, str] | None = None) -> None:
+        self.log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(command, stdout=output, stderr=output, cwd=ROOT, env=env)
+
+    def wait_for(self, text: str, timeout: float = 20) -> str:
+        deadline = time.monotonic() + timeout
+        while text not in (found := self.log.read_text()):
+            assert time.monotonic() < deadline and (self.process.poll() is None), found
+            time.sleep(0.05)
+        return found
+
+    def rss_mb(self) -> float:
+        with open(f"/proc/{self.process.pid}/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    def stop(self, timeout: float = 10) -> int:
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(timeout)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    started: list[Process] = []
+
+    def run(*command: str, **environment: str) -> Process:
+        env = {
+            **os.environ,
+            "STRIPEDESK_STATE_DIR": str(tmp_path / "state"),
+            "STRIPEDESK_RUNTIME_DIR": str(tmp_path / "run"),
+            "PYTHONUNBUFFERED": "1",
+            **environment,
+        }
+        started.append(Process(tmp_path / f"log-{len(started)}", sys.executable, *command, env=env))
+        return started[-1]
+
+    yield run
+    for process in started:
+        if process.process.poll() is None:
+            process.process.kill()
+        process.process.wait()
+
+
+@pytest.fixture
+def flood(start: Callable[..., Process], tmp_path: Path) -> Callable[[int], tuple[Process, str]]:
+    def run(count: int) -> tuple[Process, str]:
+        path = str(tmp_path / "flood.sock")
+        process = start(str(Path(__file__).with_name("flood_server.py")), path, str(MESSAGE), str(count))
+        process.wait_for("ready")
+        return process, path
+
+    return run
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def settled(process: Process) -> float:
+    await asyncio.sleep(1.5)
+    return process.rss_mb()
+
+
+async def test_a_client_that_never_reads_costs_no_memory_and_does_not_hold_up_others(
+    flood: Callable[[int], tuple[Process, str]],
+) -> None:
+    process, path = flood(2000)
+    before = process.rss_mb()
+    # max_queue=1: the library stops reading when one message waits.
+    async with unix_connect(path, "ws://localhost/", max_queue=1, max_size=None, compression=None) as dead:
+        await asyncio.sleep(1.5)
+        assert process.rss_mb() < before + 12, "200 MB were waiting to be buffered"
+        count = 0
+        async with unix_connect(path, "ws://localhost/", max_size=None, compression=None) as good:
+            with pytest.raises(ConnectionClosed) as closed:
+                while True:
+                    await good.recv()
+                    count += 1
+        assert count == 2000 and closed.value.rcvd is not None and closed.value.rcvd.code == 4411
+        assert process.rss_mb() < before + 16
+        dead.transport.abort()
+    # The one who was paused is gone: his application must have been let go.
+    await asyncio.to_thread(process.wait_for, "sent 2000")
+    deadline = time.monotonic() + 10
+    while process.log.read_text().count("sent ") < 2:
+        assert time.monotonic() < deadline, process.log.read_text()
+        await asyncio.sleep(0.05)
+
+
+async def test_sigterm_while_a_client_is_paused(flood: Callable[[int], tuple[Process, str]]) -> None:
+    process, path = flood(2000)
+    async with unix_connect(path, "ws://localhost/", max_queue=1, max_size=None, compression=None):
+        await asyncio.sleep(0.5)
+        assert await asyncio.to_thread(process.stop, 15) == 0
+
+
+async def test_incoming_messages_are_limited(flood: Callable[[int], tuple[Process, str]]) -> None:
+    _, path = flood(0)
+    async with unix_connect(path, "ws://localhost/", compression=None) as client:
+        with pytest.raises(ConnectionClosed) as closed:
+            await client.send(b"x" * 65_537)
+            while True:
+                await client.recv()
+    assert closed.value.rcvd is not None and closed.value.rcvd.code in (1009, 4411)
+
+
+# ---- manage.py serve ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def serve(start: Callable[..., Process]) -> Callable[..., tuple[Process, str]]:
+    def run(*arguments: str, **environment: str) -> tuple[Process, str]:
+        port = free_port()
+        process = start("manage.py", "serve", "--port", str(port), *arguments, **environment)
+        process.wait_for("Listening on")
+        return process, f"http://127.0.0.1:{port}"
+
+    return run
+
+
+def get(url: str) -> tuple[int, Any]:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return answer.status, answer.headers
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers
+
+
+def test_static_files_have_the_right_types_and_the_log_no_queries(serve: Callable[..., tuple[Process, str]]) -> None:
+    process, url = serve()
+    script = next((ROOT / "static").rglob("*.js")).relative_to(ROOT / "static")
+    status, headers = get(f"{url}/static/{script}?secret=hunter2")
+    assert (status, headers.get_content_type()) == (200, "text/javascript")
+    assert get(f"{url}/static/nothing.js")[0] == 404
+    assert get(f"{url}/static/../manage.py")[0] == 404
+    assert get(f"{url}/nothing/?secret=hunter3")[0] == 404
+    log = process.wait_for("/nothing/")
+    assert f"GET /static/{script}" in log and "hunter" not in log
+    assert process.stop() == 0
+
+
+def test_a_taken_port_is_said_so(serve: Callable[..., tuple[Process, str]], start: Callable[..., Process]) -> None:
+    _, url = serve()
+    second = start("manage.py", "serve", "--port", url.rsplit(":", 1)[1])
+    assert second.process.wait(20) == 1
+    text = second.log.read_text()
+    assert "Cannot listen on 127.0.0.1:" in text and "--port" in text and "Traceback" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--port", "99999"], "from 0 to 65535"),
+        (["--host", "203.0.113.7", "--port", "1234"], "Cannot listen on 203.0.113.7:1234"),
+        (["--socket", "/nowhere/at/all.sock"], "There is no directory /nowhere/at"),
+        (["--socket", "/tmp/" + "x" * 200], "longer than the 107 bytes"),
+        (["--socket", "/etc/hostname"], "is not a socket"),
+    ],
+)
+def test_an_impossible_address_is_said_so(start: Callable[..., Process], arguments: list[str], says: str) -> None:
+    process = start("manage.py", "serve", *arguments)
+    assert process.process.wait(20) == 1
+    text = process.log.read_text()
+    assert says in text and "Traceback" not in text
+
+
+async def test_a_unix_socket_replaces_a_stale_one_and_refuses_a_live_one(
+    start: Callable[..., Process], tmp_path: Path, redis_server: RedisServer
+) -> None:
+    path = tmp_path / "web.sock"
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
+    process = start("manage.py", "serve", "--socket", str(path), REDIS_URL=redis_server.url)
+    await asyncio.to_thread(process.wait_for, "Listening on")
+    assert path.stat().st_mode & 0o777 == 0o660
+    with pytest.raises(InvalidStatus) as refused:  # an origin that is not ours
+        async with unix_connect(str(path), "ws://localhost/ws/link/abc/", origin="http://evil.example"):
+            pass
+    assert refused.value.response.status_code == 403
+    second = start("manage.py", "serve", "--socket", str(path))
+    assert await asyncio.to_thread(second.process.wait, 20) == 1
+    assert "Another server listens" in second.log.read_text()
+    assert process.process.poll() is None
+    assert await asyncio.to_thread(process.stop) == 0
+
+
+def test_ctrl_c_ends_it(serve: Callable[..., tuple[Process, str]]) -> None:
+    process, _ = serve()
+    process.process.send_signal(signal.SIGINT)
+    assert process.process.wait(10) == 0
