@@ -1,7 +1,7 @@
 """Desktops as child processes of the host agent, each in a bubblewrap sandbox. Runs in the agent's event loop.
 
-The sandbox's init is the process that counts: it is remembered by pid and start time, and when it dies the kernel
-ends everything inside. Neither the agent's death nor the worker's touches it.
+Two processes count, and are remembered by pid and start time: the start script, whose end is the desktop's end, and the
+sandbox's init, with which the kernel ends everything inside. Neither the agent's death nor the worker's touches them.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ DESKTOP_DIRECTORY = Path(__file__).resolve().parent.parent / "desktop"
 START_WITHIN = 30.0
 """Seconds from the sandbox's start until applications may draw."""
 
+ATTEMPTS = 3
+"""How often a sandbox is tried whose network namespace could not be set up."""
+
 GRACE = 1.5
 """Seconds that applications have to save and quit."""
 
@@ -50,6 +53,7 @@ class LocalSpawner(Spawner):
         self.identity = uids.own_identity()
         self._conf = conf
         self._init: ProcessId | None = None
+        self._script: ProcessId | None = None
         self._monitor: subprocess.Popen[bytes] | None = None
         self._slirp: subprocess.Popen[bytes] | None = None
         self._slirp_id: ProcessId | None = None
@@ -59,13 +63,23 @@ class LocalSpawner(Spawner):
         on_stage(Stage.SANDBOX)
         command = split_command(spec.command)
         try:
-            cookie = await asyncio.to_thread(self._prepare, spec)
-            self._init = await self._launch(spec, command)
-            return await self._until_drawable(self._init, cookie, on_stage)
+            for attempts_left in reversed(range(ATTEMPTS)):
+                cookie = await asyncio.to_thread(self._prepare)
+                try:
+                    self._init = await self._launch(spec, command)
+                    return await self._until_drawable(self._init, cookie, on_stage)
+                except SpawnError as error:
+                    # bubblewrap 0.8 now and then fails to bring up the loopback interface of a new network namespace.
+                    if not attempts_left or "bwrap: loopback" not in str(error):
+                        raise
+                    logger.info("session %s: another attempt: %s", self.sid, error)
+                    await self.stop()
+                    self._init = self._script = self._monitor = self._slirp = self._slirp_id = None
         except OSError as error:
             raise of_os_error(error) from error
+        raise AssertionError("the last attempt returns or raises")
 
-    def _prepare(self, spec: DesktopSpec) -> bytes:
+    def _prepare(self) -> bytes:
         """Make the session's files. Blocks."""
         self.paths.make()
         root = os.geteuid() == 0
@@ -111,7 +125,12 @@ class LocalSpawner(Spawner):
                 raise SpawnError(Reason.NO_SANDBOX, f"{error.filename} is not installed.") from None
             init = await self._find_init(self._monitor)
             if subnet is not None:
-                self._slirp = await network.connect(init, subnet, interfaces, self.paths.network_log)
+                try:
+                    self._slirp = await network.connect(init, subnet, interfaces, self.paths.network_log)
+                except SpawnError:
+                    if not init.alive():  # the sandbox failed first, and its log says why
+                        raise self._no_sandbox() from None
+                    raise
                 self._slirp_id = ProcessId.of(self._slirp.pid)
             os.write(gate_write, b"1")
         finally:
@@ -172,9 +191,12 @@ class LocalSpawner(Spawner):
             pid = await sandbox_init(self.paths.info, monitor)
             init = ProcessId.of(pid) if pid is not None else None
         if init is None:
-            exit = explain(Report(None, None, None), self.paths.desktop_log)
-            raise SpawnError(exit.reason, exit.message)
+            raise self._no_sandbox()
         return init
+
+    def _no_sandbox(self) -> SpawnError:
+        exit = explain(Report(None, None, None), self.paths.desktop_log)
+        return SpawnError(exit.reason, exit.message)
 
     async def _until_drawable(self, init: ProcessId, cookie: bytes, on_stage: Callable[[Stage], None]) -> Display:
         """Follow the start script's report until the desktop is there; return its display."""
@@ -182,7 +204,8 @@ class LocalSpawner(Spawner):
         deadline = asyncio.get_running_loop().time() + START_WITHIN
         while True:
             report = read_report(self.paths.report)
-            if report.end is not None or not init.alive():
+            self._script = self._script or (processes.first_in_namespace_of(init) if self.sandboxed else init)
+            if report.end is not None or not init.alive() or (self._script and not self._script.alive()):
                 exit = explain(read_report(self.paths.report), self.paths.desktop_log)
                 raise SpawnError(exit.reason, exit.message)
             if report.stage is Stage.STREAM and report.display is not None:
@@ -245,14 +268,14 @@ class LocalSpawner(Spawner):
         uids.release(self._conf.runtime_dir, self.sid)
 
     async def poll(self) -> Exit | None:
-        if self._init is not None and self._init.alive():
+        if self._script is not None and self._script.alive():
             return None
         return explain(read_report(self.paths.report), self.paths.desktop_log)
 
     async def wait(self) -> Exit:
         while (exit := await self.poll()) is None:
-            if self._init is not None:
-                await wait_ended(self._init)
+            if self._script is not None:
+                await wait_ended(self._script)
             await asyncio.sleep(0)
         return exit
 
@@ -261,6 +284,7 @@ class LocalSpawner(Spawner):
             "spawner": "local",
             "sandboxed": self.sandboxed,
             "init": self._init.to_state() if self._init else None,
+            "script": self._script.to_state() if self._script else None,
             "network": self._slirp_id.to_state() if self._slirp_id else None,
             "slot": self.identity.slot,
             "display": self._display_number,
@@ -268,13 +292,14 @@ class LocalSpawner(Spawner):
 
     def load_state(self, state: dict[str, Any]) -> Display | None:
         self._init = ProcessId.from_state(state.get("init"))
+        self._script = ProcessId.from_state(state.get("script"))
         self._slirp_id = ProcessId.from_state(state.get("network"))
         self.sandboxed = state.get("sandboxed") is not False
         slot, number = state.get("slot"), state.get("display")
         if isinstance(slot, int):
             self.identity = uids.identity_of(self._conf.uid_base, slot)
         self._display_number = number if isinstance(number, int) else None
-        if self._init is None or not self._init.alive() or self._display_number is None:
+        if self._script is None or not self._script.alive() or self._display_number is None:
             return None
         try:
             return self._display(xauth.unpack(self.paths.authority.read_bytes()))

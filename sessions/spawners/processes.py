@@ -129,6 +129,23 @@ def in_namespace_of(init: ProcessId) -> list[ProcessId]:
     return find(inside)
 
 
+def first_in_namespace_of(init: ProcessId) -> ProcessId | None:
+    """Return the process that bubblewrap was to run: number 2 in the namespace, for its own init is number 1."""
+
+    def is_first(pid: int) -> bool:
+        status = Path(f"/proc/{pid}/status").read_text(errors="replace")
+        return any(line.startswith("NSpid:") and line.split()[-1] == "2" for line in status.splitlines())
+
+    return next((process for process in in_namespace_of(init) if _quietly(is_first, process.pid)), None)
+
+
+def _quietly(matches: Callable[[int], bool], pid: int) -> bool:
+    try:
+        return matches(pid)
+    except OSError:
+        return False
+
+
 def with_environment(entry: bytes) -> list[ProcessId]:
     """Return the processes started with ``NAME=value`` in their environment."""
 
@@ -163,11 +180,8 @@ def find(matches: Callable[[int], bool]) -> list[ProcessId]:
     found = []
     for pid in every_process():
         process = ProcessId.of(pid)
-        try:
-            if process is not None and process.alive() and matches(pid):
-                found.append(process)
-        except OSError:
-            continue
+        if process is not None and process.alive() and _quietly(matches, pid):
+            found.append(process)
     return found
 
 

@@ -105,12 +105,13 @@ def problem() -> str:
         return f"Not installed: {', '.join(missing)}."
     uid = os.geteuid() or 65534
     line = _namespaces(network=False) + _system(()) + ["--", *_dropped(uid), "/bin/true"]
-    try:
-        result = subprocess.run(line, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"bubblewrap could not be run: {error}."
-    if result.returncode == 0:
-        return ""
+    for _ in range(3):  # see `LocalSpawner.start` for why it may fail now and then
+        try:
+            result = subprocess.run(line, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"bubblewrap could not be run: {error}."
+        if result.returncode == 0:
+            return ""
     said = (result.stderr.strip().splitlines() or [f"exit status {result.returncode}"])[-1]
     if os.geteuid() != 0 and "namespace" in said.lower():
         return f"{said}. Allow user namespaces (sysctl kernel.unprivileged_userns_clone=1) or run the agent as root."

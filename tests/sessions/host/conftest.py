@@ -193,11 +193,13 @@ def connections_user() -> Any:
 
 def desktop_process(init: int) -> int:
     """The start script below a sandbox's init: its environment is the desktop's."""
-    children = [
-        int(entry.name)
-        for entry in Path("/proc").iterdir()
-        if entry.name.isdigit() and (entry / "stat").read_text().rpartition(")")[2].split()[1] == str(init)
-    ]
+    children = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and (entry / "stat").read_text().rpartition(")")[2].split()[1] == str(init):
+                children.append(int(entry.name))
+        except OSError:  # it has just ended
+            continue
     return min(children)
 
 

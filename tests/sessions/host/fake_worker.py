@@ -15,6 +15,8 @@ import redis
 behaviour, path = sys.argv[1], sys.argv[3]
 with open(path) as file:
     config = json.load(file)
+if behaviour == "hang":
+    time.sleep(60)
 if behaviour == "refuse":
     print("configuration refused: the test wants it so", file=sys.stderr)
     sys.exit(4)
