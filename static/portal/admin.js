@@ -35,7 +35,8 @@ function showPage(card) {
     const item = panel.querySelector(`[data-stage="${number}"]`);
     if (!item) return;
     item.className = status;
-    item.toggleAttribute("aria-current", status === "current");
+    if (status === "current") item.setAttribute("aria-current", "step");
+    else item.removeAttribute("aria-current");
   });
   // The rest of the page (times, reason, deletion) is the server's; but a link shown once must stay.
   if (was !== card.phase && card.phase === "over" && !document.getElementById("new-link")) location.reload();

@@ -65,7 +65,8 @@ async function replaceList() {
   if (!response.ok || response.redirected) return;
   const wasOpen = container.querySelector("details.over[open]") !== null;
   const focused = document.activeElement instanceof HTMLAnchorElement ? document.activeElement.href : "";
-  container.innerHTML = await response.text(); // our own page, escaped by the server
+  const list = new DOMParser().parseFromString(await response.text(), "text/html"); // runs no script of it
+  container.replaceChildren(...list.body.childNodes);
   if (wasOpen) container.querySelector("details.over")?.setAttribute("open", "");
   const links = /** @type {NodeListOf<HTMLAnchorElement>} */ (container.querySelectorAll("a[href]"));
   if (focused) [...links].find((link) => link.href === focused)?.focus();
