@@ -264,22 +264,8 @@ def pack_message(
     Raises `WireError` for what `parse_message` would refuse.
     """
     table = tuple(ops)
-    header = Header(
-        VERSION,
-        kind,
-        HEADER_SIZE,
-        OP_SIZE,
-        epoch,
-        frame_id,
-        width,
-        height,
-        capture_us,
-        publish_us,
-        len(payloads),
-        len(table),
-        flags,
-        encode_us,
-    )
+    numbers = (epoch, frame_id, width, height, capture_us, publish_us, len(payloads), len(table), flags, encode_us)
+    header = Header(VERSION, kind, HEADER_SIZE, OP_SIZE, *numbers)
     try:
         message = b"".join((_HEADER.pack(*header), *(_OP.pack(*op) for op in table), payloads))
     except struct.error as error:

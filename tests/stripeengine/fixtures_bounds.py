@@ -8,10 +8,10 @@ averaging and libjpeg's triangle filter do to the source's own chroma, which is 
 left for rounding between the steps.
 
 H.264. A rate factor promises no quantiser: x264 chooses it by the complexity of this picture and of those before it.
-So the bound is relative: the error of the same pixels encoded alone by the reference pipeline, times 2 for a key frame
-with another history, times 3 for a delta frame, which x264 also quantises √2 coarser (``ipratio``). It is tight enough
-for what it is to catch: noise in the wrong place is 104 levels off, and smooth pictures in the wrong place or with the
-wrong colours pass it many times.
+So the bound is relative: the error of the same pixels encoded alone by the reference pipeline, times 4 for another
+history of the rate control (3.2 is the most seen), and at most 90 levels, which is more than the coarsest quantiser
+costs noise (74, as grey). It is tight enough for what it is to catch: noise in the wrong place is 104 levels off, and
+smooth pictures in the wrong place or with the wrong colours pass it many times.
 """
 
 from __future__ import annotations
@@ -97,14 +97,14 @@ def _triangle(plane: Plane, shape: tuple[int, ...]) -> Plane:
     return cut
 
 
-def h264_bound(source: Pixels, crf: int, chroma: str, *, key: bool) -> float:
+def h264_bound(source: Pixels, crf: int, chroma: str) -> float:
     """Return the largest RMS error in RGB allowed for ``source`` at that rate factor."""
     height, width = source.shape[:2]
     padded = np.pad(source, ((0, -height % 16), (0, -width % 16), (0, 0)), mode="edge")
     size = (padded.shape[1], padded.shape[0])
     payload = VideoEncoder(*size, crf, chroma).encode(padded, key=True)
     decoded = VideoStream().decode(payload, *size, key=True)[:height, :width]
-    return (2 if key else 3) * rms(decoded, source) + 6
+    return min(4 * rms(decoded, source) + 6, 90.0)
 
 
 def op_bound(op: wire.Op, source: Pixels, values: dict[str, object]) -> float:
@@ -116,4 +116,4 @@ def op_bound(op: wire.Op, source: Pixels, values: dict[str, object]) -> float:
         return jpeg_bound(source, max(normal, better) if final and values["paint_over"] else normal, chroma)
     normal, better = int(str(values["h264_crf"])), int(str(values["paint_over_crf"]))
     crf = min(normal, better) if final and values["paint_over"] else normal
-    return h264_bound(source, crf, chroma, key=bool(op.flags & wire.KEY))
+    return h264_bound(source, crf, chroma)

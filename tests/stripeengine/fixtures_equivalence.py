@@ -230,7 +230,7 @@ class Watcher:
         until = self.pipeline.clock() + PATIENCE_S
         trigger = self.settings.paint_over_trigger_frames / self.settings.framerate
         while True:
-            message = self.pipeline.next_frame(trigger + 0.06)
+            message = self.pipeline.next_frame(trigger + 0.03)
             if message is not None:
                 self._watch(message)
             elif not self.settings.paint_over or self._final[self._touched].all():
