@@ -13,6 +13,8 @@ from PIL import ImageGrab
 from playwright.sync_api import Page
 from stack import Stack
 
+from sessions.spawners.paths import SessionPaths
+
 READ_PIXELS = """async () => {
   const canvas = document.getElementById('screen');
   const pixels = await canvas.stripedesk.readPixels(0, 0, canvas.width, canvas.height);
@@ -63,7 +65,7 @@ class Product:
         """Click a template on the portal, wait until the session runs, return its id."""
         before = {s["id"] for s in self.sessions()}
         self.page.goto(f"{self.stack.url}/")
-        self.page.click(f"[data-template='{template}'] button[type=submit]")
+        self.page.locator(f"form:has(input[name=template][value='{template}']) button.launch-button").click()
         new = wait_for("the new session", lambda: {s["id"] for s in self.sessions()} - before)
         session_id = str(new.pop())
         self.launched.append(session_id)
@@ -85,7 +87,7 @@ class Product:
         """Stop whatever the test launched."""
         for session_id in self.launched:
             if self.session(session_id)["state"] not in ("ended", "failed", "stopping"):
-                self.post(f"/s/{session_id}/stop")
+                self.post(f"/s/{session_id}/stop/")
         for session_id in self.launched:
             wait_for("the end", lambda i=session_id: self.session(i)["state"] in ("ended", "failed"), 20, 0.2)
 
@@ -122,9 +124,9 @@ class Product:
     @contextmanager
     def display(self, session_id: str) -> Any:
         """DISPLAY and XAUTHORITY of a session's X server, seen from outside as root."""
-        state = self.spawner_state(session_id)
+        paths = SessionPaths(session_id.replace("-", ""), self.stack.runtime_dir, self.stack.state_dir)
         old = {k: os.environ.get(k) for k in ("DISPLAY", "XAUTHORITY")}
-        os.environ.update(DISPLAY=state["display_socket"], XAUTHORITY=state["xauthority"])
+        os.environ.update(DISPLAY=str(paths.x_socket), XAUTHORITY=str(paths.authority))
         try:
             yield os.environ["DISPLAY"]
         finally:
