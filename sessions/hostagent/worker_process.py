@@ -23,7 +23,7 @@ from ..conf import Conf
 from ..spawners import processes, sandbox
 from ..spawners.base import Display
 from ..spawners.files import write_private
-from ..spawners.local import sandbox_init
+from ..spawners.local import MARK, sandbox_init
 from ..spawners.paths import SessionPaths
 from ..spawners.processes import ProcessId, wait_ended
 from ..spawners.uids import Identity
@@ -75,6 +75,8 @@ class WorkerProcess:
             if self._sandboxed:
                 command = self._sandboxed_command(command, display, identity, environment, info)
                 environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+            else:
+                environment[MARK] = self._paths.sid
             self._child = subprocess.Popen(  # noqa: S603, ASYNC220 - forking takes a millisecond
                 command,
                 stdin=subprocess.DEVNULL,

@@ -25,7 +25,7 @@ from .base import DesktopSpec, Display, Exit, Spawner, SpawnError
 from .files import write_etc, write_private
 from .paths import SessionPaths
 from .processes import ProcessId, wait_ended
-from .report import Report, explain, of_os_error, printable, read_report
+from .report import Report, explain, of_os_error, read_report
 
 logger = logging.getLogger(__name__)
 
@@ -132,6 +132,8 @@ class LocalSpawner(Spawner):
                         raise self._no_sandbox() from None
                     raise
                 self._slirp_id = ProcessId.of(self._slirp.pid)
+                if self._slirp_id is not None:
+                    self.paths.slirp.write_text(json.dumps(self._slirp_id.to_state()))
             os.write(gate_write, b"1")
         finally:
             for descriptor in (info, gate_read, gate_write, log):
@@ -232,21 +234,27 @@ class LocalSpawner(Spawner):
 
     def _end_processes(self) -> None:
         """End everything of the desktop. Blocks, a few seconds at most."""
-        if self._init is None:
-            self._init = stray_init(self.paths)
         if self._init is not None:
             # The start script, which is the oldest, and the X server are there for the others and end last.
             members = sorted(self._members(self._init), key=lambda process: process.started)
-            polite = [process for process in members[1:] if _comm(process) != "Xvfb"]
+            polite = [process for process in members[1:] if processes.program_of(process) != "Xvfb"]
             processes.end_all(polite, GRACE, force=not self.sandboxed)
             processes.kill(self._init)
             for process in [] if self.sandboxed else self._members(self._init):
                 processes.kill(process)
-        if self._slirp_id is not None:
-            processes.kill(self._slirp_id)
+        for stray in strays(self.paths):
+            processes.kill(stray)
+        if (slirp := self._slirp_id or self._noted_slirp()) is not None:
+            processes.kill(slirp)
         for child in (self._monitor, self._slirp):
             if child is not None:
                 self._reap(child)
+
+    def _noted_slirp(self) -> ProcessId | None:
+        try:
+            return ProcessId.from_state(json.loads(self.paths.slirp.read_text()))
+        except (OSError, ValueError):
+            return None
 
     def _members(self, init: ProcessId) -> list[ProcessId]:
         if self.sandboxed:
@@ -337,24 +345,16 @@ def read_info(info: Path) -> int | None:
     return pid if isinstance(pid, int) and pid > 1 else None
 
 
-def stray_init(paths: SessionPaths) -> ProcessId | None:
-    """Return the init of a sandbox that was made but never remembered: the agent died in between."""
-    pid = read_info(paths.info)
-    if pid is None:
-        return None
-    # The number may have been reused since: a sandbox of this session has its directory on its command line.
-    candidates = processes.with_argument(str(paths.runtime).encode())
-    return next((process for process in candidates if process.pid == pid), None)
+def strays(paths: SessionPaths) -> list[ProcessId]:
+    """Return the session's sandboxes, desktop's and worker's: also ones made just before an agent died.
+
+    A sandbox of the session has its directory on its command line, and bubblewrap is its outside and its init.
+    """
+    found = processes.with_argument(str(paths.runtime).encode())
+    return [process for process in found if processes.program_of(process) == "bwrap"]
 
 
 def missing_programs() -> list[str]:
     """Return the programs every desktop needs and this machine lacks, as ``program (Debian package)``."""
     needed = {"Xvfb": "xvfb", "xrandr": "x11-xserver-utils", "openbox": "openbox", "xkbcomp": "x11-xkb-utils"}
     return [f"{program} ({package})" for program, package in needed.items() if shutil.which(program) is None]
-
-
-def _comm(process: ProcessId) -> str:
-    try:
-        return printable(Path(f"/proc/{process.pid}/comm").read_text(errors="replace"))
-    except OSError:
-        return ""

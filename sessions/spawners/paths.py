@@ -62,6 +62,11 @@ class SessionPaths:
         return self.runtime / "info.json"
 
     @property
+    def slirp(self) -> Path:
+        """Which process connects the sandbox's network."""
+        return self.runtime / "slirp.json"
+
+    @property
     def report(self) -> Path:
         """What the start script tells about its progress. Written inside the sandbox: hostile input."""
         return self.runtime / "report"

@@ -164,6 +164,14 @@ def with_argument(part: bytes) -> list[ProcessId]:
     return find(names)
 
 
+def program_of(process: ProcessId) -> str:
+    """Return the name of the program that ``process`` runs, or "" if it is gone or not to be looked at."""
+    try:
+        return os.path.basename(os.readlink(f"/proc/{process.pid}/exe"))
+    except OSError:
+        return ""
+
+
 def uids_in_use() -> set[int]:
     """Return the uids of all living processes."""
     uids = set()

@@ -179,7 +179,7 @@ def test_a_process_is_not_mistaken_for_another() -> None:
 
 
 async def test_an_end_is_noticed_without_polling() -> None:
-    child = subprocess.Popen(["sleep", "60"])
+    child = subprocess.Popen(["sleep", "60"])  # noqa: ASYNC220
     identity = ProcessId.of(child.pid)
     assert identity is not None
     waiting = asyncio.create_task(wait_ended(identity))
