@@ -46,12 +46,12 @@ class Door:
     session_id: str = ""
     link_id: str = ""
 
-    @database_sync_to_async
+    @database_sync_to_async  # type: ignore[untyped-decorator]
     def look(self) -> Standing:
         """Return the standing as of now; raise `AccessError`."""
         return _standing(self._access())
 
-    @database_sync_to_async
+    @database_sync_to_async  # type: ignore[untyped-decorator]
     def welcome(self) -> tuple[Standing, dict[str, Any]]:
         """Return the standing, and the members of `welcome` that come from the database."""
         access = self._access()
@@ -72,7 +72,7 @@ class Door:
         }
         return _standing(access), members
 
-    @database_sync_to_async
+    @database_sync_to_async  # type: ignore[untyped-decorator]
     def set_preset(self, preset_id: int) -> QualityPreset:
         """Give the session another preset; raise `AccessError` or `ActionError`."""
         return do_set_session_preset(self._access(), preset_id)

@@ -26,6 +26,8 @@ access_logger = logging.getLogger("stripedesk.access")
 
 MOST_INCOMING = 64 * 1024
 """Bytes of one incoming message (protocol, section 7)."""
+MOST_WAITING = 256
+"""Incoming messages that may wait for the application; Daphne's queue itself has no bound."""
 RESTART = 1012
 DRAIN_S = 3.0
 
@@ -70,12 +72,20 @@ class FlowProtocol(WebSocketProtocol):  # type: ignore[misc]
     """A WebSocket whose writes can be waited for."""
 
     flow: Flow | None = None
+    dropped = 0
+    maxMessagePayloadSize: int  # noqa: N815 - autobahn's, set from the factory
 
     def onOpen(self) -> None:  # noqa: N802 - autobahn's names
         super().onOpen()
         self.transport.unregisterProducer()  # the HTTP channel's, left from before the upgrade
         self.flow = Flow()
         self.transport.registerProducer(self.flow, True)
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803
+        if self.application_queue.qsize() < MOST_WAITING:
+            super().onMessage(payload, isBinary)
+        else:
+            self.dropped += 1  # faster than they can be refused
 
     def onClose(self, wasClean: bool, code: int, reason: str) -> None:  # noqa: N802, N803
         self._end_flow()

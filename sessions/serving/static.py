@@ -11,7 +11,7 @@ from typing import Any
 
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.core.exceptions import SuspiciousOperation
-from django.http import Http404, HttpRequest, HttpResponseBase
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 
 # Browsers refuse modules of another type, and a machine's own table may know none.
 _TYPES = {
@@ -34,7 +34,7 @@ class StaticFiles(ASGIStaticFilesHandler):
             mimetypes.add_type(mime, ending)
         super().__init__(application)
 
-    def serve(self, request: HttpRequest) -> HttpResponseBase:
+    def serve(self, request: HttpRequest) -> HttpResponse | FileResponse:
         """Return the file; raise `Http404` for what does not exist or lies outside."""
         try:
             return super().serve(request)

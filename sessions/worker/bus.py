@@ -111,7 +111,7 @@ class Bus:
             await self._up.wait()
             connection = self._new_connection()
             try:
-                await connection.connect()
+                await connection.connect()  # type: ignore[no-untyped-call]
                 await connection.send_command("SUBSCRIBE", channel)
                 while True:
                     reply = await connection.read_response()
@@ -165,7 +165,7 @@ class Bus:
             try:
                 async with self._lock, asyncio.timeout(COMMAND_S):
                     await self._publisher.disconnect(nowait=True)
-                    await self._publisher.connect()
+                    await self._publisher.connect()  # type: ignore[no-untyped-call]
                     await self._publisher.send_command("PING", check_health=False)
                     await self._publisher.read_response()
                     return
@@ -176,7 +176,7 @@ class Bus:
             delay = min(delay * 2, LONGEST_DELAY_S)
 
     def _new_connection(self) -> Connection | UnixDomainSocketConnection:
-        connection: Connection = self._pool.make_connection()
+        connection: Connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         return connection
 
 

@@ -16,7 +16,9 @@ from sessions.worker.messages import MessageError
 
 
 def test_good_messages() -> None:
-    assert parse('{"type":"hello","versions":[1,2],"codecs":["h264"],"new":1}') == Hello((1, 2), frozenset({"h264"}), "")
+    assert parse('{"type":"hello","versions":[1,2],"codecs":["h264"],"new":1}') == Hello(
+        (1, 2), frozenset({"h264"}), ""
+    )
     assert parse('{"type":"ack","epoch":5,"frame":0,"decode_ms":1.5,"queue":2}') == Ack(5, 0)
     for text in (
         '{"type":"input","seq":1,"events":[["release"]]}',
@@ -82,7 +84,8 @@ _junk = st.recursive(
     max_leaves=8,
 )
 _members = st.dictionaries(
-    st.sampled_from(["versions", "codecs", "ticket", "epoch", "frame", "seq", "events", "id", "hidden", "t", "reason"]), _junk
+    st.sampled_from(["versions", "codecs", "ticket", "epoch", "frame", "seq", "events", "id", "hidden", "t", "reason"]),
+    _junk,
 )
 
 

@@ -37,9 +37,7 @@ async def save(model: Any, **values: Any) -> None:
 async def tell_access(worker: FakeWorker) -> None:
     import msgpack
 
-    await worker.publish_raw(
-        session_group(worker.session), msgpack.packb({"type": "session.access"}), CONTROL_PREFIX
-    )
+    await worker.publish_raw(session_group(worker.session), msgpack.packb({"type": "session.access"}), CONTROL_PREFIX)
 
 
 async def by_link(connect: Connect, link: ShareLink, **hello: Any) -> Viewer:
@@ -94,9 +92,7 @@ async def test_silence_instead_of_a_greeting_is_closed(
     assert (await viewer.closed())[:2] == (4408, "timeout")
 
 
-async def test_strangers_are_refused(
-    connect: Connect, session: DesktopSession, bob: User, redis_url: str
-) -> None:
+async def test_strangers_are_refused(connect: Connect, session: DesktopSession, bob: User, redis_url: str) -> None:
     assert (await (await connect(path_of(session))).closed())[:2] == (4401, "unauthenticated")
     assert (await (await connect(path_of(session), bob)).closed())[:2] == (4404, "unknown-session")
     unknown = "/ws/session/00000000-0000-0000-0000-000000000000/"

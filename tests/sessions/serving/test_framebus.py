@@ -85,7 +85,7 @@ async def test_the_last_viewer_leaves_nothing_behind(redis_url: str) -> None:
         assert bus._reader.done()
     async with redis.asyncio.Redis.from_url(redis_url) as client:
         async with asyncio.timeout(5):
-            while [c for c in await client.pubsub_channels("*frames*")]:
+            while await client.pubsub_channels("*frames*"):
                 await asyncio.sleep(0.02)
 
 

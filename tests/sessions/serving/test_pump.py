@@ -88,9 +88,7 @@ async def test_of_newest_only_messages_a_slow_reader_gets_one(parts: Any) -> Non
     assert socket.texts == [{"type": "first"}, {"type": "cursor", "serial": 999}, {"type": "stats", "n": 999}]
 
 
-async def test_a_reader_of_nothing_is_closed_when_text_piles_up(
-    parts: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_reader_of_nothing_is_closed_when_text_piles_up(parts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pump_module, "CLOSE_S", 0.05)
     socket, _, pump, _ = parts
     socket.readable.clear()

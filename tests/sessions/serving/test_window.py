@@ -284,7 +284,11 @@ def test_a_viewer_without_the_codec_gets_stills_a_second_apart(
     assert window.poll(25) == [] and window.phase is Phase.LIVE
 
 
-@given(st.lists(st.sampled_from(["frame", "ack", "poll", "snapshot", "resync", "hide", "show", "epoch", "gap"]), max_size=80))
+@given(
+    st.lists(
+        st.sampled_from(["frame", "ack", "poll", "snapshot", "resync", "hide", "show", "epoch", "gap"]), max_size=80
+    )
+)
 def test_whatever_happens_ids_grow_nothing_is_skipped_and_bounds_hold(steps: list[str]) -> None:
     """What a viewer is sent is, in each epoch, snapshots and the frames right after them, without a hole."""
     window = FrameWindow(H264)

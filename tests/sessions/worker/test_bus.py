@@ -120,3 +120,13 @@ async def test_a_redis_that_does_not_answer_is_lost(tmp_path: Any, monkeypatch: 
     with pytest.raises(BusGone):
         await asyncio.wait_for(bus.keep(), 10)
     server.close()
+
+
+def test_names_are_those_of_the_settings_and_of_the_pages(settings: Any) -> None:
+    from sessions import status
+    from sessions.worker import messages
+
+    prefixes = {alias: layer["CONFIG"]["prefix"] for alias, layer in settings.CHANNEL_LAYERS.items()}
+    assert prefixes == {"default": messages.CONTROL_PREFIX, "frames": messages.FRAMES_PREFIX}
+    assert status.status_key(SESSION) == messages.status_key(SESSION)
+    assert status.viewers_key(SESSION) == messages.viewers_key(SESSION)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -119,15 +120,11 @@ _junk = st.recursive(
     st.sampled_from(["viewer", "seq", "events", "settings", "bus", "x"]), _junk
 ))  # fmt: skip
 def test_junk_raises_nothing_but_message_error(kind: str, members: dict[str, Any]) -> None:
-    try:
+    with contextlib.suppress(MessageError):
         parse_worker_message({**members, "type": kind})
-    except MessageError:
-        pass
 
 
 @given(_junk)
 def test_junk_events_raise_nothing_but_message_error(value: Any) -> None:
-    try:
+    with contextlib.suppress(MessageError):
         parse_events([value])
-    except MessageError:
-        pass

@@ -42,7 +42,8 @@ class Terminal:
 @pytest.fixture
 async def terminal(display: XServer, tmp_path: Path):  # type: ignore[no-untyped-def]
     path, ready = tmp_path / "typed", tmp_path / "ready"
-    script = f"stty -echo; : > {shlex.quote(str(path))}; touch {shlex.quote(str(ready))}; exec cat >> {shlex.quote(str(path))}"
+    typed = shlex.quote(str(path))
+    script = f"stty -echo; : > {typed}; touch {shlex.quote(str(ready))}; exec cat >> {typed}"
     with display.running("xterm", "-u8", "-geometry", "100x30+0+0", "-e", "sh", "-c", script):
         async with asyncio.timeout(10):
             while not ready.exists():
