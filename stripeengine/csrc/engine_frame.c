@@ -10,7 +10,9 @@
 #include "clock.h"
 #include "error.h"
 
-#define FAILURES_MAX 5 /* frames in a row with a failed op before the engine gives up */
+/* Frames in a row before the engine gives up: in which everything failed, in which something did. */
+#define FAILURES_WHOLE 5
+#define FAILURES_PARTIAL 40
 
 /* Paint-overs a frame, so that a screen that stops at once is not one spike. */
 #define PAINT_JPEG 4
@@ -223,35 +225,38 @@ static void hand_out(struct se_engine *self, struct se_frame **packed, size_t me
 	se_engine_signal(self->event_fd);
 }
 
-/* Failures are retried with the next frame; the engine fails when none of several frames was free of them. */
-static int judge(struct se_engine *self, int code, const char *text)
+/* Failures are retried with the next frame, until there were too many in a row. `code` is that of one of the failures. */
+static int judge(struct se_engine *self, int code, const char *text, bool partial)
 {
 	if (code == SE_OK) {
 		self->failures_in_a_row = 0;
 		return SE_OK;
 	}
-	if (++self->failures_in_a_row < FAILURES_MAX)
+	self->failures_in_a_row += partial ? 1 : FAILURES_PARTIAL / FAILURES_WHOLE;
+	if (self->failures_in_a_row < FAILURES_PARTIAL)
 		return SE_OK;
-	return se_error_set(code, "encoding failed %d times in a row: %.200s", self->failures_in_a_row, text);
+	return se_error_set(code, "encoding failed for many frames in a row: %.200s", text);
 }
 
 static int finish(struct se_engine *self, uint64_t capture_us, uint64_t begun_us, bool changed)
 {
 	struct se_jobs *jobs = &self->jobs;
 	struct se_frame **packed = calloc(jobs->op_count + 1, sizeof *packed);
-	const char *text = "out of memory";
+	const char *text = "";
 	size_t messages = 0, sent = 0;
 	uint64_t now;
 	int code = SE_OK;
 
 	pthread_mutex_lock(&self->lock); /* `slot` is shared */
-	if (!packed || reserve_slot(self, jobs->op_count) < 0)
-		code = SE_E_NOMEM;
+	if (!packed)
+		code = se_error_set(SE_E_NOMEM, "out of memory: %zu messages", jobs->op_count);
+	else
+		code = reserve_slot(self, jobs->op_count);
 	pthread_mutex_unlock(&self->lock);
 	if (code == SE_OK)
 		sent = pack(self, packed, &messages, capture_us, begun_us);
 	if (sent < jobs->op_count) {
-		code = SE_E_ENCODER;
+		code = code < 0 ? code : SE_E_ENCODER;
 		text = se_error_message();
 	}
 	now = se_now_us();
@@ -270,7 +275,7 @@ static int finish(struct se_engine *self, uint64_t capture_us, uint64_t begun_us
 	if (messages > 0)
 		hand_out(self, packed, messages, sent, changed ? now - capture_us : SE_NEVER);
 	free(packed);
-	return judge(self, code, text);
+	return judge(self, code, text, sent > 0);
 }
 
 int se_engine_build(struct se_engine *self, uint64_t capture_us, uint64_t begun_us)
@@ -282,12 +287,12 @@ int se_engine_build(struct se_engine *self, uint64_t capture_us, uint64_t begun_
 	/* Out of memory while collecting: what has no job yet has stayed in its stripe. */
 	code = collect(self, begun_us);
 	if (jobs->count == 0)
-		return judge(self, code, "out of memory");
+		return judge(self, code, "out of memory", false);
 	code = se_jobs_run(jobs, &self->helper_cpu_ns);
 	if (code < 0) {
 		for (size_t i = 0; i < jobs->count; i++)
 			put_back(&jobs->items[i]);
-		code = judge(self, code, "out of memory");
+		code = judge(self, code, "out of memory", false);
 		return code < 0 ? code : 1;
 	}
 	code = finish(self, capture_us, begun_us, changed);

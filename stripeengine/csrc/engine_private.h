@@ -77,7 +77,7 @@ struct se_engine {
 	uint32_t frame_id;       /* of the last finished message */
 	uint64_t helper_cpu_ns;
 	uint32_t latency_next;   /* frames whose latency was noted */
-	int failures_in_a_row;
+	int failures_in_a_row;   /* weighted, see judge() */
 	bool drop_counted;       /* this delay is in stats.dropped already */
 };
 

@@ -15,11 +15,13 @@ const char *se_error_message(void)
 
 int se_error_set(int code, const char *format, ...)
 {
+	char text[sizeof message]; /* an argument may be the message there is */
 	va_list arguments;
 
 	va_start(arguments, format);
-	vsnprintf(message, sizeof message, format, arguments);
+	vsnprintf(text, sizeof text, format, arguments);
 	va_end(arguments);
+	memcpy(message, text, strlen(text) + 1);
 	return code;
 }
 
@@ -27,15 +29,12 @@ int se_error_system(const char *format, ...)
 {
 	int cause = errno;
 	va_list arguments;
-	char reason[128];
-	size_t used;
+	char text[sizeof message], reason[128];
 
 	va_start(arguments, format);
-	vsnprintf(message, sizeof message, format, arguments);
+	vsnprintf(text, sizeof text, format, arguments);
 	va_end(arguments);
 	if (strerror_r(cause, reason, sizeof reason) != 0)
 		snprintf(reason, sizeof reason, "error %d", cause);
-	used = strlen(message);
-	snprintf(message + used, sizeof message - used, ": %s", reason);
-	return SE_E_SYSTEM;
+	return se_error_set(SE_E_SYSTEM, "%.350s: %s", text, reason);
 }

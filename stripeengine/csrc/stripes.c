@@ -2,6 +2,9 @@
 #include "stripes.h"
 
 #include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "error.h"
 
@@ -56,6 +59,7 @@ void se_stripes_drop_encoders(struct se_stripes *self)
 uint64_t se_stripes_release_encoders(struct se_stripes *self, uint64_t now)
 {
 	uint64_t next = UINT64_MAX;
+	bool released = false;
 
 	for (int i = 0; i < self->count; i++) {
 		struct se_stripe *stripe = &self->items[i];
@@ -66,10 +70,17 @@ uint64_t se_stripes_release_encoders(struct se_stripes *self, uint64_t now)
 		if (due <= now) {
 			se_h264_free(stripe->encoder);
 			stripe->encoder = NULL;
+			released = true;
 		} else if (due < next) {
 			next = due;
 		}
 	}
+#ifdef __GLIBC__
+	if (released && next == UINT64_MAX)
+		malloc_trim(0); /* tens of megabytes that the C library would keep for the process */
+#else
+	(void)released;
+#endif
 	return next;
 }
 

@@ -39,5 +39,7 @@ void test_frame(void);
 void test_settings(void);
 void test_engine(void);
 void test_stress(void);
+void test_scripted(void);
+void test_failures(void);
 
 #endif

@@ -8,7 +8,8 @@ static const struct {
 	void (*run)(void);
 } tests[] = {
 	{ "region", test_region }, { "damage", test_damage }, { "colour", test_colour },     { "pool", test_pool },
-	{ "frame", test_frame },   { "settings", test_settings }, { "engine", test_engine }, { "stress", test_stress },
+	{ "frame", test_frame },   { "settings", test_settings }, { "engine", test_engine }, { "scripted", test_scripted },
+	{ "failures", test_failures }, { "stress", test_stress },
 };
 
 int main(void)
