@@ -72,4 +72,7 @@ ffibuilder = None if __name__ == "__main__" else builder()
 
 if __name__ == "__main__":
     os.chdir(ROOT)
-    builder().compile(verbose=True)
+    built = Path(builder().compile(verbose=True))
+    for stale in (ROOT / "stripeengine").glob("_stripeengine*.so"):
+        if stale.name != built.name:  # from another way of building: Python might load that one
+            stale.unlink()
