@@ -1,8 +1,8 @@
 """The engine seen from Python: start, take frames, change settings, close.
 
 The C engine has one thread of its own and shares the process' encoder threads; none of them takes the GIL. Every method
-may be called on any thread. Only `Engine.snapshot` (one encode) and `Engine.close` (the end of the frame in work) block.
-An engine does not survive fork: in the child its methods raise `EngineError` and closing does nothing.
+may be called on any thread. Only `Engine.snapshot` (one encode) and `Engine.close` (the end of the frame in work)
+block. An engine does not survive fork: in the child its methods raise `EngineError` and closing does nothing.
 """
 
 from __future__ import annotations

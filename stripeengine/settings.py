@@ -6,8 +6,9 @@ else states a range or a default. Standard library only: the worker, the web tie
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Mapping
+from typing import Any
 
 from .errors import SettingsError
 
@@ -39,7 +40,8 @@ class Setting:
             return value
         if isinstance(value, bool) or not isinstance(value, int):
             raise SettingsError(self.name, f"{self.name} must be a whole number, not {value!r:.40}")
-        assert self.minimum is not None and self.maximum is not None
+        if self.minimum is None or self.maximum is None:
+            raise TypeError(f"{self.name} is a number without a range")
         if not self.minimum <= value <= self.maximum or (value - self.minimum) % self.step:
             multiple = f" in steps of {self.step}" if self.step != 1 else ""
             raise SettingsError(
