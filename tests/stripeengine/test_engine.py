@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from tests.stripeengine.fixtures_engine import Viewer, mean, running, smooth, wo
 
 MODES = ["jpeg", pytest.param("h264", marks=pytest.mark.skipif(not has_h264(), reason="built without x264"))]
 h264 = pytest.mark.skipif(not has_h264(), reason="built without x264")
-QUIET = {"paint_over": False}
+QUIET: dict[str, Any] = {"paint_over": False}
 
 
 @pytest.mark.parametrize("chroma", ["420", "444"])
