@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import ipaddress
 import json
 import os
@@ -24,6 +25,8 @@ from .report import last_lines
 CANDIDATES = tuple(ipaddress.IPv4Network(text) for text in ("10.0.2.0/24", "10.73.2.0/24", "192.168.213.0/24"))
 METADATA = ipaddress.IPv4Address("169.254.169.254")
 READY_WITHIN = 10.0
+NS_GET_USERNS = 0xB701
+"""ioctl_ns(2): the user namespace that owns a namespace."""
 
 
 def host_interfaces() -> list[ipaddress.IPv4Interface]:
@@ -65,17 +68,23 @@ async def connect(
         raise SpawnError(Reason.NO_SANDBOX, "This template needs the internet, and slirp4netns is not installed.")
     ready_read, ready_write = os.pipe()
     options = ["--configure", "--mtu=65520", f"--cidr={network}", "--disable-host-loopback", "--enable-seccomp"]
-    if os.geteuid() == 0:
-        options.append("--enable-sandbox")  # needs to mount; without root that fails on some kernels
-    line = ["slirp4netns", *options, f"--ready-fd={ready_write}", str(init.pid), "tap0"]
+    inherited = [ready_write]
+    owner = -1
     try:
+        if os.geteuid() == 0:
+            options.append("--enable-sandbox")  # needs to mount; without root that fails on some kernels
+        else:
+            owner = owner_of_network(init)
+            inherited.append(owner)
+            options.append(f"--userns-path=/proc/self/fd/{owner}")
+        line = ["slirp4netns", *options, f"--ready-fd={ready_write}", str(init.pid), "tap0"]
         with log.open("ab") as output:
             slirp = subprocess.Popen(  # noqa: S603, ASYNC220 - forking takes a millisecond
                 line,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                pass_fds=(ready_write,),
+                pass_fds=inherited,
                 start_new_session=True,
                 env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
             )
@@ -83,13 +92,13 @@ async def connect(
         ready_write = -1
         ready = await _readable(ready_read, READY_WITHIN) and os.read(ready_read, 1) == b"1"
     finally:
-        os.close(ready_read)
-        if ready_write >= 0:
-            os.close(ready_write)
+        for descriptor in (ready_read, ready_write, owner):
+            if descriptor >= 0:
+                os.close(descriptor)
     try:
         if not ready:
-            said = last_lines(log, 1) or ["it says nothing"]
-            raise SpawnError(Reason.NO_SANDBOX, f"slirp4netns could not connect the sandbox: {said[0]:.200}")
+            said = " | ".join(line for line in last_lines(log, 6) if "WARNING" not in line) or "it says nothing"
+            raise SpawnError(Reason.NO_SANDBOX, f"slirp4netns could not connect the sandbox: {said:.300}")
         await asyncio.to_thread(_close_host, init, interfaces)
     except BaseException:
         slirp.kill()
@@ -99,15 +108,39 @@ async def connect(
     return slirp
 
 
+def owner_of_network(init: ProcessId) -> int:
+    """Return a descriptor of the user namespace that owns the network namespace of ``init``. Raises OSError.
+
+    It need not be the one ``init`` is in: bubblewrap makes a second one inside, which has no say over the network.
+    """
+    network = os.open(f"/proc/{init.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return fcntl.ioctl(network, NS_GET_USERNS)
+    finally:
+        os.close(network)
+
+
 def _close_host(init: ProcessId, interfaces: list[ipaddress.IPv4Interface]) -> None:
     """Make the host's own addresses unreachable from inside. Blocks for a few ms."""
     enter = ["nsenter", "--target", str(init.pid), "--net"]
+    owner = -1
     if os.geteuid() != 0:
-        enter += ["--user", "--preserve-credentials"]
+        owner = owner_of_network(init)
+        enter += [f"--user=/proc/self/fd/{owner}", "--preserve-credentials"]
     batch = "".join(f"route add unreachable {address}/32\n" for address in {i.ip for i in interfaces} | {METADATA})
-    result = subprocess.run(  # noqa: S603
-        [*enter, "ip", "-batch", "-"], input=batch, capture_output=True, text=True, timeout=5, check=False
-    )
+    try:
+        result = subprocess.run(  # noqa: S603
+            [*enter, "ip", "-batch", "-"],
+            input=batch,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+            pass_fds=(owner,) if owner >= 0 else (),
+        )
+    finally:
+        if owner >= 0:
+            os.close(owner)
     if result.returncode:
         raise SpawnError(
             Reason.NO_SANDBOX, f"This machine's own addresses could not be closed: {result.stderr.strip():.200}"
