@@ -24,7 +24,7 @@ from ..worker.messages import frames_group, snapshots_group, worker_group
 logger = logging.getLogger(__name__)
 
 FRAMES_ALIAS = "frames"
-MOST_BACKLOG = 64
+MOST_BACKLOG = 128
 """Messages that may wait in the layer's own queue, which has no bound, before they are all dropped."""
 MOST_SNAPSHOT_PARTS = 256
 MOST_SNAPSHOT_BYTES = 32 * 1024 * 1024

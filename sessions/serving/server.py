@@ -101,6 +101,8 @@ class FlowProtocol(WebSocketProtocol):  # type: ignore[misc]
         super().dropConnection(abort)
 
     def sendMessage(self, payload: bytes, isBinary: bool = False, *args: Any, **kwargs: Any) -> None:  # noqa: N802, N803
+        if self.state != self.STATE_OPEN:
+            return  # closing has begun, at our end or at the client's; nothing may follow the close frame
         # autobahn applies the one limit to both directions; it is meant for what comes in.
         limit, self.maxMessagePayloadSize = self.maxMessagePayloadSize, 0
         try:

@@ -124,7 +124,6 @@ class FrameWindow:
         self._snapshot = None
         self._in_flight.clear()
         self._epoch, self._sent, self._dropped_until = epoch, 0, 0
-        self._not_before = 0.0
 
     def fall_behind(self) -> None:
         """Drop the frames that are queued; a snapshot follows when the viewer has caught up."""
@@ -209,6 +208,7 @@ class FrameWindow:
         if self._caught_up() and now >= self._not_before:
             self.phase = Phase.WAITING
             self._asked_at = now
+            self._hold_off(now, SNAPSHOT_INTERVAL_S)  # a worker whose frames have gaps is not asked at each
             requests.append(Request.SNAPSHOT)
         elif self.phase is Phase.WAITING and now >= self._asked_at + self._retry:
             self._asked_at = now

@@ -189,23 +189,23 @@ class Worker:
 
     async def _reports(self) -> None:
         """Renew the status key and tell statistics: every `STATS_S` while something moves, else every `REPORT_S`."""
-        told = False
+        told_fps = 0.0
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._report.wait(), REPORT_S)
             self._report.clear()
             moving = time.monotonic() - self._last_move < STATS_S
             if moving:
-                await asyncio.sleep(STATS_S if told else REST_S)
+                await asyncio.sleep(STATS_S if told_fps else REST_S)
                 self._report.set()
             self._meter.tick()
             with contextlib.suppress(BusLost):
                 await self._write_status()
-                if moving or told:
+                if moving or told_fps:  # once more when it has come to rest, so that nobody shows old numbers
                     await self._tell_stats()
+                    told_fps = self._meter.rates.fps
                 await self._announce_head()
                 await self._release_lost_viewers()
-            told = moving
 
     async def _write_status(self) -> None:
         if self._status.state == status.STREAMING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import stat
@@ -40,6 +41,7 @@ class Command(BaseCommand):
                 raise CommandError(f"A port is a number from 0 to 65535, not {options['port']}.")
             endpoints = build_endpoint_description_strings(host=options["host"], port=options["port"])
             where = f"http://{options['host']}:{options['port']}/"
+        logging.getLogger("daphne").setLevel(logging.WARNING)  # its endpoints and missing HTTP/2 concern nobody
         server = FlowServer(_application(), endpoints, ready=lambda: self.stdout.write(f"Listening on {where}"))
         server.run()
         if server.failure is not None:

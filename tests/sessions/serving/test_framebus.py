@@ -8,6 +8,7 @@ from typing import Any
 
 import msgpack
 import pytest
+from channels.layers import get_channel_layer
 
 from sessions.serving import framebus
 from sessions.worker.messages import frames_group, snapshots_group
@@ -204,9 +205,27 @@ async def test_a_flood_does_not_keep_the_loop_from_others_and_stays_bounded(redi
         watcher = asyncio.create_task(watch())
         for number in range(1, 1001):
             await worker.publish(frame(number))
-        await until(lambda: bus.last_frame == 1000)
+        await until(lambda: bus.last_frame == 1000 or bus.overflows)
         watcher.cancel()
         assert blocked < 0.5
+        assert bool(viewer.gaps) == bool(bus.overflows)  # what was dropped is not kept secret
+        await asyncio.sleep(0.2)
+        await worker.publish(frame(1001))
+        await until(lambda: viewer.ids[-1:] == [1001])
+
+
+async def test_a_backlog_is_dropped_and_the_viewers_told(redis_url: str) -> None:
+    viewer = Viewer()
+    bus = await joined(viewer)
+    async with FakeWorker(redis_url, SESSION) as worker:
+        layer: Any = get_channel_layer("frames")
+        queue = next(iter(layer.channels.values()))
+        for number in range(1, 1001):  # as if the loop had been blocked for long
+            queue.put_nowait(msgpack.packb({"type": "frame", "data": frame(number)}))
+        await until(lambda: bus.overflows == 1)
+        assert queue.qsize() == 0 and len(viewer.frames) < 100 and viewer.gaps == 1
+        await worker.publish(frame(1001))
+        await until(lambda: viewer.ids[-1:] == [1001])
     framebus.leave(bus, viewer)
 
 

@@ -202,6 +202,16 @@ def test_resync_forgets_what_is_in_flight() -> None:
     assert window.poll(1.1) == []
 
 
+def test_gaps_at_every_frame_do_not_cost_a_request_each() -> None:
+    window = live()
+    asked = 0
+    for step in range(60):  # one second
+        window.fall_behind()
+        window.frame(parsed(2 * step + 1))
+        asked += len(window.poll(1 + step / 60))
+    assert asked <= 5
+
+
 def test_resyncs_do_not_cost_an_encode_each() -> None:
     window = live()
     asked = 0

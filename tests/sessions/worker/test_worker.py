@@ -116,6 +116,7 @@ async def test_frames_arrive_and_sigterm_ends_it_cleanly(redis_url: str, display
         await ear.until(lambda: ear.heads and ear.heads[-1]["frame"] == ear.frames[-1].header.frame_id)
         stats = await ear.until(lambda: [e for e in ear.events if e["type"] == "stats"])
         assert stats[0]["mode"] == "jpeg" and stats[0]["viewers"] == 0
+        await ear.until(lambda: [e for e in ear.events if e["type"] == "stats"][-1]["fps"] == 0)
         assert await asyncio.to_thread(worker.stop) == 0
         assert worker.status() is None
 
