@@ -25,6 +25,19 @@ int se_error_set(int code, const char *format, ...)
 	return code;
 }
 
+/* Two libraries, two contracts under one name: glibc returns the text and may leave the buffer alone, others fill the
+ * buffer and return a number. */
+static const char *reason_of(int cause, char *buffer, size_t size)
+{
+#if defined(__GLIBC__) && defined(_GNU_SOURCE)
+	return strerror_r(cause, buffer, size);
+#else
+	if (strerror_r(cause, buffer, size) != 0)
+		snprintf(buffer, size, "error %d", cause);
+	return buffer;
+#endif
+}
+
 int se_error_system(const char *format, ...)
 {
 	int cause = errno;
@@ -34,7 +47,5 @@ int se_error_system(const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(text, sizeof text, format, arguments);
 	va_end(arguments);
-	if (strerror_r(cause, reason, sizeof reason) != 0)
-		snprintf(reason, sizeof reason, "error %d", cause);
-	return se_error_set(SE_E_SYSTEM, "%.350s: %s", text, reason);
+	return se_error_set(SE_E_SYSTEM, "%.350s: %s", text, reason_of(cause, reason, sizeof reason));
 }

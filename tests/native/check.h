@@ -31,6 +31,7 @@ static inline int draw_between(uint32_t *state, int low, int high)
 	return low + (int)(draw(state) % (uint32_t)(high - low + 1));
 }
 
+void test_error(void);
 void test_region(void);
 void test_damage(void);
 void test_colour(void);

@@ -7,6 +7,7 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } tests[] = {
+	{ "error", test_error },
 	{ "region", test_region }, { "damage", test_damage }, { "colour", test_colour },     { "pool", test_pool },
 	{ "frame", test_frame },   { "settings", test_settings }, { "engine", test_engine }, { "scripted", test_scripted },
 	{ "failures", test_failures }, { "stress", test_stress },

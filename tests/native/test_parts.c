@@ -1,4 +1,5 @@
 /* test_parts.c - region, damage, colour, pool, frame, settings: each against a plain model of it. */
+#include <errno.h>
 #include <math.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -13,6 +14,13 @@
 #define SIDE 96
 
 /* A region covers whatever was added, stays in its bounds, and holds no more than its limit. */
+void test_error(void)
+{
+	errno = ENOENT;
+	CHECK(se_error_system("open %s", "there") == SE_E_SYSTEM, "another code");
+	CHECK(strcmp(se_error_message(), "open there: No such file or directory") == 0, "%s", se_error_message());
+}
+
 void test_region(void)
 {
 	uint32_t seed = 1;
