@@ -7,13 +7,14 @@
 #include "check.h"
 #include "colour.h"
 #include "damage.h"
+#include "error.h"
 #include "frame.h"
 #include "pool.h"
 #include "settings.h"
 
 #define SIDE 96
 
-/* A region covers whatever was added, stays in its bounds, and holds no more than its limit. */
+/* The system's reason is named in words. */
 void test_error(void)
 {
 	errno = ENOENT;
@@ -21,6 +22,7 @@ void test_error(void)
 	CHECK(strcmp(se_error_message(), "open there: No such file or directory") == 0, "%s", se_error_message());
 }
 
+/* A region covers whatever was added, stays in its bounds, and holds no more than its limit. */
 void test_region(void)
 {
 	uint32_t seed = 1;
