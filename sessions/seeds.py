@@ -18,7 +18,7 @@ from .models import QualityPreset, SessionTemplate
 Kind, Network = SessionTemplate.Kind, SessionTemplate.Network
 
 XTERM: Final = (
-    "xterm -fa Monospace -fs 12 -bg '#12161c' -fg '#dfe6ee' -cr '#86a8ff' -b 10 -sl 5000 +sb -bc -T Terminal -maximized"
+    "xterm -fa Monospace -fs 12 -bg '#12161c' -fg '#dfe6ee' -cr '#86a8ff' -b 10 -sl 5000 +sb +bc -T Terminal -maximized"
 )
 
 TEMPLATES: Final[tuple[Mapping[str, Any], ...]] = (

@@ -188,3 +188,12 @@ def test_desktop_template_looks_like_a_desktop(product: Product, page: Page) -> 
     assert_same_picture(product, page, desktop)
     colours = np.unique(product.screen(desktop)[::4, ::4].reshape(-1, 3), axis=0)
     assert len(colours) > 50, "a wallpaper, a panel and icons have many colours"
+
+
+def test_an_idle_terminal_sends_nothing(product: Product, page: Page, terminal: str) -> None:
+    product.view(terminal)
+    assert_same_picture(product, page, terminal)
+    time.sleep(1.5)
+    before = product.stats(page)["bytes"]
+    time.sleep(4)
+    assert product.stats(page)["bytes"] == before
