@@ -24,7 +24,7 @@ CHROMIUM_ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """A running product."""
     running = make_stack()
@@ -33,9 +33,10 @@ def stack() -> Iterator[Stack]:
     running.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Headless Chromium from Debian."""
+    """Headless Chromium from Debian. Ends with the module: while it lives, its event loop runs in this thread, and
+    asynchronous tests of other folders would find it there."""
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM_ARGUMENTS)
         yield chromium
