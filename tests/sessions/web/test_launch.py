@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import logging
-import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
-from django.db import connection
 from django.test import Client
 
 from sessions.actions import ActionError
-from sessions.actions import launch as launching
 from sessions.actions.launch import check_launch, do_launch
 from sessions.models import DesktopSession, QualityPreset, SessionTemplate, UserProfile
 
@@ -146,33 +142,3 @@ def test_launching_needs_a_post_and_a_csrf_token(anna: User, template: SessionTe
     assert answer.status_code == 403
     assert "This page is out of date" in answer.content.decode()
     assert not DesktopSession.objects.exists()
-
-
-@pytest.mark.skipif(connection.vendor == "sqlite", reason="an SQLite in memory has one writer and no waiting")
-@pytest.mark.django_db(transaction=True)
-def test_of_launches_at_once_the_quota_lets_one_through(
-    anna: User, template: SessionTemplate, settings: Any, redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings.STRIPEDESK = {**settings.STRIPEDESK, "SESSIONS_PER_USER": 1}
-    wish = check_launch(anna, "terminal")
-    check_quota = launching._check_quota
-
-    def check_slowly(owner: Any) -> None:
-        check_quota(owner)
-        time.sleep(0.05)  # without a lock, all of them pass meanwhile
-
-    monkeypatch.setattr(launching, "_check_quota", check_slowly)
-
-    def launch(_: int) -> str:
-        try:
-            do_launch(wish)
-            return "launched"
-        except ActionError as error:
-            return error.code
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(8) as pool:
-        outcomes = sorted(pool.map(launch, range(8)))
-    assert outcomes == ["launched"] + ["quota"] * 7
-    assert DesktopSession.objects.count() == 1
