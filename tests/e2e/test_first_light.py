@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,10 +70,9 @@ def test_terminal_reaches_the_canvas_and_keys_reach_the_terminal(product: Produc
     wait_for("typed text on the X screen", lambda: (product.screen(terminal) != before).any())
     assert_same_picture(product, page, terminal)
     init = product.spawner_state(terminal)["init"]["pid"]
-    typed = f"/proc/{init}/root/tmp/typed"
-    wait_for("the command's output", lambda: os.path.exists(typed))
-    with open(typed) as file:
-        assert file.read() == "stripes-42\n"
+    typed = Path("/proc", str(init), "root", "tmp", "typed")
+    wait_for("the command's output", typed.exists)
+    assert typed.read_text() == "stripes-42\n"
 
 
 def test_untouched_areas_stay_as_they_are(product: Product, page: Page, terminal: str) -> None:
