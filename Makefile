@@ -12,7 +12,7 @@ help:
 	@echo "make test             all tests (JavaScript, C, Python with a real X server, Redis, database and browser)"
 	@echo "make test-native      the C engine under ASan, UBSan and TSan, at length"
 	@echo "make lint             ruff, mypy, import contracts, ESLint, tsc"
-	@echo "make bench            benchmarks, if there are any"
+	@echo "make bench            our engine and its peers on real applications, the short form"
 
 # `exec`, so that Ctrl-C and SIGTERM reach the program itself.
 up: setup
@@ -48,4 +48,5 @@ lint:
 	npm run lint --silent
 
 bench: setup
-	@if [ -f benchmarks/__main__.py ]; then $(PYTHON_IN_VENV) -m benchmarks; else echo "There are no benchmarks yet."; fi
+	@scripts/setup test
+	$(PYTHON_IN_VENV) -m benchmarks.engine --short

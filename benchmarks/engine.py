@@ -1,8 +1,8 @@
 """Our engine and its peers on real applications: ``python -m benchmarks.engine``.
 
 On an X server of its own it shows one workload after the other, lets every engine capture each in turns, and prints
-medians with spread. docs/reference/benchmark.md says what the columns mean and how to run it. One thread; recordings are
-judged in processes of their own between two workloads, when nothing is measured.
+medians with spread. docs/reference/benchmark.md says what the columns mean and how to run it. One thread; recordings
+are judged in processes of their own between two workloads, when nothing is measured.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import json
 import multiprocessing
 import os
 import platform
+import signal
 import statistics
+import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -145,17 +147,23 @@ def measure(
 
 def figures(
     runs: dict[str, list[Run]], specs: dict[str, Spec], size: tuple[int, int], pool: ProcessPoolExecutor
-) -> tuple[dict[str, dict[str, Spread | None]], dict[str, list[dict[str, Any]]]]:
-    """Judge the runs of one workload; returns medians with spread, and the figures of every run, by engine."""
+) -> tuple[dict[str, dict[str, Spread | None]], dict[str, list[dict[str, Any]]], list[str]]:
+    """Judge the runs of one workload; returns medians with spread and every run's figures by engine, and failures."""
     baseline = statistics.median(run.server_cpu_s / run.wall_s for run in runs[NOTHING])
     pending = {
         engine: [pool.submit(judge, specs[engine], run, size) for run in runs[engine]]
         for engine in specs
         if runs[engine]
     }
-    judged = {engine: [one.result() for one in futures] for engine, futures in pending.items()}
+    judged: dict[str, list[dict[str, Any]]] = {}
+    failures = []
+    for engine, futures in pending.items():
+        try:
+            judged[engine] = [one.result() for one in futures]
+        except Exception as error:  # a recording that cannot be decoded must not lose the others' figures
+            failures.append(f"{engine}: what it sent could not be judged: {type(error).__name__}: {error}")
     medians = {engine: summarise(values, baseline) for engine, values in judged.items()}
-    return medians, {NOTHING: [{"server_cores": baseline}], **judged}
+    return medians, {NOTHING: [{"server_cores": baseline}], **judged}, failures
 
 
 def run_all(options: argparse.Namespace, specs: dict[str, Spec]) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
@@ -168,15 +176,23 @@ def run_all(options: argparse.Namespace, specs: dict[str, Spec]) -> tuple[dict[s
     with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
         for name in options.workloads:
             with scratch_directory() as directory:
-                runs, failed = measure(name, specs, options, Path(directory))
-                failures += failed
-                results[name], every[name] = figures(runs, specs, options.size, pool)
+                try:
+                    runs, failed = measure(name, specs, options, Path(directory))
+                except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+                    failures.append(f"{name}: {error}")
+                    print(f"benchmarks.engine: {failures[-1]}", file=sys.stderr)
+                    continue
+                results[name], every[name], undecodable = figures(runs, specs, options.size, pool)
+                failures += [*failed, *(f"{name}: {text}" for text in undecodable)]
     return results, every, failures
 
 
 def main() -> int:
     """Run the benchmark; 0, or 1 if ``--check`` found a floor missed or an engine failed."""
     options = arguments()
+    # Ended from outside it still has an X server and applications to end; a background job ignores Ctrl-C until told.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     begun = time.monotonic()
     specs, versions, absent = available([*options.ours, *options.peers])
     if not specs:

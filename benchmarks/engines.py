@@ -1,7 +1,7 @@
 """The engines that can be measured: their names on the command line, whether they are there, and how they start.
 
-``stripedesk:MODE`` is this repository's engine, ``pixelflux:MODE`` and ``ffmpeg:MODE`` are its peers. Checking an engine
-runs a program and waits for it.
+``stripedesk:MODE`` is this repository's engine, ``pixelflux:MODE`` and ``ffmpeg:MODE`` are its peers. Checking an
+engine runs a program and waits for it.
 """
 
 from __future__ import annotations

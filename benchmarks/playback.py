@@ -30,7 +30,9 @@ from stripeengine.wire import peek
 Pixels = npt.NDArray[np.uint8]
 T = TypeVar("T")
 
-FOREVER: Final = 1 << 62
+# A change that the witness noted this long after a grab had begun may still be in it: engine and witness are told at the
+# same time, and both need a moment to wake.
+SLACK_US: Final = 300
 # ffmpeg stamps its pictures with the time of day.
 _REALTIME_OFFSET_US: Final = (time.time_ns() - time.monotonic_ns()) // 1000
 
@@ -42,7 +44,7 @@ class Frame:
     time_us: int
     """When its last message was there."""
     covers_us: int
-    """Changes seen up to then are in it."""
+    """When it was grabbed: changes up to then are in it."""
     size: int = 0
     latency_ms: float | None = None
     """What the engine itself says from capture to message, if it does."""
@@ -75,21 +77,19 @@ def player(engine: str, mode: str, size: tuple[int, int]) -> Player:
 
 
 def covering(frames: Sequence[Frame], time_us: int) -> Frame | None:
-    """Return the first frame there after ``time_us`` that contains what changed then."""
+    """Return the first frame that was there after ``time_us`` and contains what changed then."""
     first = bisect.bisect_left(frames, time_us, key=lambda frame: frame.time_us)
-    return next((frame for frame in frames[first:] if frame.covers_us >= time_us), None)
+    return next((frame for frame in frames[first:] if frame.covers_us + SLACK_US >= time_us), None)
 
 
 def _our_frames(messages: Iterable[DumpedMessage]) -> list[Frame]:
-    """Messages with one capture time are one change. A frame holds all that was seen before the next one began."""
+    """Messages with one capture time are one frame. It was grabbed when its encoding began."""
     frames: list[Frame] = []
     previous = -1
     for time_us, message in messages:
         header = peek(message)
         if header.capture_us != previous or not frames:
-            if frames:
-                frames[-1].covers_us = header.capture_us
-            frames.append(Frame(time_us, FOREVER))
+            frames.append(Frame(time_us, time_us - header.encode_us))
         previous = header.capture_us
         frame = frames[-1]
         frame.time_us, frame.latency_ms = time_us, (time_us - header.capture_us) / 1000

@@ -40,14 +40,16 @@ def draw(results: Mapping[str, Mapping[str, Figures]], directory: Path) -> list[
     for key, title, name, logarithmic in PLOTS:
         figure, axes = pyplot.subplots(figsize=(max(6, 1.3 * len(results)), 4.2), layout="constrained")
         width = 0.8 / len(engines)
+        positive = False
         for number, engine in enumerate(engines):
             values = [bar(row.get(engine, {}).get(key)) for row in results.values()]
+            positive |= any(middle > 0 for middle, _, _ in values)
             places = [place + (number - (len(engines) - 1) / 2) * width for place in range(len(results))]
             errors = [[middle - low for middle, low, _ in values], [high - middle for middle, _, high in values]]
             axes.bar(places, [middle for middle, _, _ in values], width, yerr=errors, label=engine, ecolor="#555")
         axes.set_xticks(range(len(results)), list(results), rotation=30, ha="right")
         axes.set_title(title)
-        if logarithmic:
+        if logarithmic and positive:
             axes.set_yscale("log")
         axes.grid(axis="y", alpha=0.3)
         axes.legend(fontsize="small", ncols=2)
