@@ -30,8 +30,8 @@ from stripeengine.wire import peek
 Pixels = npt.NDArray[np.uint8]
 T = TypeVar("T")
 
-# A change that the witness noted this long after a grab had begun may still be in it: engine and witness are told at the
-# same time, and both need a moment to wake.
+# A change that the witness noted this long after a grab had begun may still be in it: engine and witness are told at
+# the same time, and both need a moment to wake.
 SLACK_US: Final = 300
 # ffmpeg stamps its pictures with the time of day.
 _REALTIME_OFFSET_US: Final = (time.time_ns() - time.monotonic_ns()) // 1000
