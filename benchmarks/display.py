@@ -15,7 +15,7 @@ import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -30,8 +30,18 @@ Pixels = npt.NDArray[np.uint8]
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a file system in memory: writing to it does not disturb the run
 WINDOW_SECONDS = 20
+ANSWER_SECONDS = 0.3
 LEFT, WHEEL_UP, WHEEL_DOWN = 1, 4, 5
-KEYSYMS = {"a": 0x61, "space": 0x20, "Alt_L": 0xFFE9, "Right": 0xFF53, "b": 0x62, "Return": 0xFF0D}
+KEYSYMS = {
+    "a": 0x61,
+    "space": 0x20,
+    "Alt_L": 0xFFE9,
+    "Right": 0xFF53,
+    "b": 0x62,
+    "Return": 0xFF0D,
+    "Home": 0xFF50,
+    "g": 0x67,
+}
 
 
 def scratch_directory() -> tempfile.TemporaryDirectory[str]:
@@ -168,6 +178,11 @@ class Stage:
             time.sleep(0.1)
         raise RuntimeError(f"{command[0]} showed no window called {title} within {WINDOW_SECONDS} s")
 
+    @property
+    def whole_screen(self) -> str:
+        """The geometry of a terminal that fills the screen, decorations and all, in the font of `terminal`."""
+        return f"{self.width * 234 // 1920}x{self.height * 62 // 1080}+0+0"
+
     def terminal(self, geometry: str, *command: str, face: str = "DejaVu Sans Mono", size: int = 10) -> int:
         """Open an xterm with a command in it; returns its window."""
         self._serial += 1
@@ -190,6 +205,15 @@ class Stage:
         self.input.key(code, True)
         self.input.key(code, False)
         return self._send()
+
+    def tapping(self, name: str) -> Callable[[], None]:
+        """Return what presses and releases a key when it is called, and lets the answer come."""
+
+        def tap() -> None:
+            self.tap(name)
+            time.sleep(ANSWER_SECONDS)
+
+        return tap
 
     def click(self, button: int = LEFT) -> int:
         """Press and release a button where the pointer is; returns when."""

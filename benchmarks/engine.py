@@ -126,7 +126,7 @@ def measure(
     with (
         Display(options.size) as display,
         Stage(display) as stage,
-        workload.open(stage) as play,
+        workload.open(stage) as scene,
         witness(display) as watcher,
     ):
         for number in range(options.rounds):
@@ -134,11 +134,11 @@ def measure(
             for engine in order[turn:] + order[:turn]:
                 print(f"{name}, round {number + 1}: {engine}", file=sys.stderr, flush=True)
                 if engine == NOTHING:
-                    runs[engine].append(measure_nothing(display, watcher, play, times))
+                    runs[engine].append(measure_nothing(display, watcher, scene, times))
                     continue
                 recording = directory / f"{engine.replace(':', '-')}.{number}"
                 try:
-                    runs[engine].append(measure_engine(display, watcher, specs[engine], play, times, recording))
+                    runs[engine].append(measure_engine(display, watcher, specs[engine], scene, times, recording))
                 except (RuntimeError, ProcessLookupError) as error:
                     failures.append(f"{name}: {engine}: {error}")
                     print(f"benchmarks.engine: {failures[-1]}", file=sys.stderr)

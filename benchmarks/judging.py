@@ -20,7 +20,7 @@ from benchmarks.quality import Quality, compare, psnr
 UNSEEN_US: Final = 250_000
 # A look is compared with what is there and, for what it shows may be under way, with the frames of this long after.
 UNDERWAY_US: Final = 150_000
-UNDERWAY_FRAMES: Final = 9
+UNDERWAY_FRAMES: Final = 13
 # At rest a picture counts as good as its last state within this much.
 SAME_DB: Final = 0.1
 REST_STEP_US: Final = 40_000

@@ -19,7 +19,7 @@ from benchmarks.child import Child
 from benchmarks.clocks import cpu_seconds, monotonic_us, resident_mb
 from benchmarks.display import Display
 from benchmarks.engines import Spec
-from benchmarks.workloads import Play
+from benchmarks.workloads import Scene
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -71,14 +71,15 @@ def witness(display: Display) -> Child:
     return child
 
 
-def measure_engine(display: Display, watcher: Child, spec: Spec, play: Play, timing: Timing, recording: Path) -> Run:
+def measure_engine(display: Display, watcher: Child, spec: Spec, scene: Scene, timing: Timing, recording: Path) -> Run:
     """Start an engine, run it and end it; raises `RuntimeError` if it fails."""
+    scene.rewind()
     with spec.launch(display, recording) as engine:
         pid = int(json.loads(engine.answer())["pid"])
         time.sleep(timing.settle)
         before = json.loads(engine.order("mark"))
         cpu = cpu_seconds(pid)
-        run = _observe(display, watcher, play, timing)
+        run = _observe(display, watcher, scene, timing)
         run.engine_cpu_s = cpu_seconds(pid) - cpu
         run.rss_mb = resident_mb(pid)
         after = json.loads(engine.order("mark"))
@@ -90,10 +91,11 @@ def measure_engine(display: Display, watcher: Child, spec: Spec, play: Play, tim
     return run
 
 
-def measure_nothing(display: Display, watcher: Child, play: Play, timing: Timing) -> Run:
+def measure_nothing(display: Display, watcher: Child, scene: Scene, timing: Timing) -> Run:
     """Run the workload without an engine: what the X server needs for it alone."""
+    scene.rewind()
     time.sleep(timing.settle)
-    return _observe(display, watcher, play, timing)
+    return _observe(display, watcher, scene, timing)
 
 
 def settled(display: Display) -> tuple[int, Pixels]:
@@ -109,7 +111,7 @@ def settled(display: Display) -> tuple[int, Pixels]:
     return now, after
 
 
-def _observe(display: Display, watcher: Child, play: Play, timing: Timing) -> Run:
+def _observe(display: Display, watcher: Child, scene: Scene, timing: Timing) -> Run:
     run = Run()
     watcher.order("take")
     server_cpu = cpu_seconds(display.server.pid)
@@ -118,7 +120,7 @@ def _observe(display: Display, watcher: Child, play: Play, timing: Timing) -> Ru
     def look() -> None:
         run.looks.append(settled(display))
 
-    run.input_us = play(timing.play, look)
+    run.input_us = scene.play(timing.play, look)
     run.stop_us = monotonic_us()
     time.sleep(timing.rest)
     run.end_us = monotonic_us()

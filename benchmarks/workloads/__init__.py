@@ -1,9 +1,9 @@
 """What happens on the screen while an engine is measured: real applications, driven by script, the same every time.
 
-A workload is a context manager over a `Stage` that shows its windows and yields ``play(seconds, look)``. `play` lets
+A workload is a context manager over a `Stage` that shows its windows and yields a `Scene`. Its `play` lets
 things happen for that long, calls ``look()`` at moments at which the picture should be compared, leaves a still screen
-behind, and returns when it put something in (monotonic µs). It can be played any number of times; everything a workload
-starts ends with its stage.
+behind, and returns when it put something in (monotonic µs). After `rewind` it can be played again from the same
+beginning, so that every engine sees the same. Everything a workload starts ends with its stage.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Final
 
 from benchmarks.display import Stage
 from benchmarks.workloads import browser, office, terminal, video, windows
-from benchmarks.workloads.pace import Play
+from benchmarks.workloads.pace import Scene
 
-__all__ = ["WORKLOADS", "Play", "Workload"]
+__all__ = ["WORKLOADS", "Scene", "Workload"]
 
 
 @dataclass(frozen=True)
 class Workload:
     """One workload and how long it is played: ``seconds``, or ``short_seconds`` in the short form."""
 
-    open: Callable[[Stage], contextlib.AbstractContextManager[Play]]
+    open: Callable[[Stage], contextlib.AbstractContextManager[Scene]]
     title: str
     seconds: float = 8.0
     short_seconds: float = 2.0

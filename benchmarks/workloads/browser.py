@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from benchmarks.display import WHEEL_DOWN, WHEEL_UP, Stage
 from benchmarks.workloads import content
-from benchmarks.workloads.pace import Look, Play, beats, occasionally
+from benchmarks.workloads.pace import Look, Scene, beats, occasionally
 
 NOTCHES_PER_SECOND = 4
 SMOOTH_NOTCHES_PER_SECOND = 5
@@ -44,39 +44,36 @@ def show(stage: Stage, name: str, text: str, *options: str, place: tuple[int, in
     return window
 
 
-def wheel(stage: Stage, rate: float) -> Play:
-    """Return a play that turns the wheel: down the page, and up again when it has gone far."""
-    turned = 0
+def wheel(stage: Stage, rate: float) -> Scene:
+    """Return a scene that turns the wheel: down the page from its top, and up again when it has gone far."""
 
     def play(seconds: float, look: Look) -> list[int]:
-        nonlocal turned
         sent = []
         for number in beats(seconds, rate):
             if occasionally(number, rate) and number:
                 look()
-            sent.append(stage.click(WHEEL_DOWN if turned // 60 % 2 == 0 else WHEEL_UP))
-            turned += 1
+            sent.append(stage.click(WHEEL_DOWN if number // 60 % 2 == 0 else WHEEL_UP))
         return sent
 
-    return play
+    return Scene(play, stage.tapping("Home"))
 
 
 @contextlib.contextmanager
-def scroll(stage: Stage) -> Iterator[Play]:
+def scroll(stage: Stage) -> Iterator[Scene]:
     """Wheel notches, each a jump."""
     show(stage, "bench-page", content.page(), "--disable-smooth-scrolling")
     yield wheel(stage, NOTCHES_PER_SECOND)
 
 
 @contextlib.contextmanager
-def smooth(stage: Stage) -> Iterator[Play]:
+def smooth(stage: Stage) -> Iterator[Scene]:
     """Wheel notches, each a movement of many small steps."""
     show(stage, "bench-page", content.page(), "--enable-smooth-scrolling")
     yield wheel(stage, SMOOTH_NOTCHES_PER_SECOND)
 
 
 @contextlib.contextmanager
-def photos(stage: Stage) -> Iterator[Play]:
+def photos(stage: Stage) -> Iterator[Scene]:
     """A photograph as large as the screen, and the next."""
     show(stage, "bench-photos", content.gallery(stage.files, PHOTOS, stage.width, stage.height))
 
@@ -91,4 +88,4 @@ def photos(stage: Stage) -> Iterator[Play]:
     for _ in beats(PHOTOS * 0.3, 1 / 0.3):
         stage.tap("Right")  # every photograph is decoded before the first run
     time.sleep(LOAD_SECONDS)
-    yield play
+    yield Scene(play, stage.tapping("Home"))

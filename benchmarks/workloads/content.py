@@ -63,7 +63,7 @@ def page() -> str:
 
 
 def gallery(directory: Path, count: int, width: int, height: int) -> str:
-    """Write photographs as JPEG files and return a page that shows the next one at each key."""
+    """Write photographs as JPEG files and return a page that shows the next one at each key, the first at Home."""
     encoder = turbojpeg.TurboJPEG()
     for number in range(count):
         pixels = photograph(number, width, height)
@@ -72,7 +72,7 @@ def gallery(directory: Path, count: int, width: int, height: int) -> str:
     images = "".join(f"<img src=photo{number}.jpg>" for number in range(count))
     script = (
         "const all=[...document.images];let at=0;const show=()=>all.forEach((i,n)=>i.style.opacity=n==at?1:0);show();"
-        "addEventListener('keydown',()=>{at=(at+1)%all.length;show()})"
+        "addEventListener('keydown',e=>{at=e.key=='Home'?0:(at+1)%all.length;show()})"
     )
     style = "body{margin:0;background:#111}img{position:absolute;inset:0;width:100vw;height:100vh;object-fit:contain}"
     return f"<!doctype html><title>bench-photos</title><style>{style}</style>{images}<script>{script}</script>"

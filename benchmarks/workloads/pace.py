@@ -1,12 +1,26 @@
-"""The timing that the workloads share: events on a schedule that does not slip. `beats` sleeps between its items."""
+"""What the workloads share: a scene, and events on a schedule that does not slip. `beats` sleeps between its items."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 Look = Callable[[], None]
 Play = Callable[[float, Look], list[int]]
+
+
+def nothing() -> None:
+    """Rewind what needs no rewinding."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a workload shows: ``play(seconds, look)``, and ``rewind()`` to where every run begins."""
+
+    play: Play
+    rewind: Callable[[], None] = nothing
+
 
 LOOKS_PER_SECOND = 1.5
 SOON_SECONDS = 0.12

@@ -10,12 +10,11 @@ from collections.abc import Iterator
 
 from benchmarks.display import Stage
 from benchmarks.workloads import content
-from benchmarks.workloads.pace import Look, Play, beats, look_soon, occasionally, watch
+from benchmarks.workloads.pace import Look, Scene, beats, look_soon, occasionally, watch
 
 KEYS_PER_SECOND = 10
 PAGES_PER_SECOND = 2
 SETTLE_SECONDS = 0.5
-WHOLE_SCREEN = "234x62+0+0"
 
 TYPING = ("sh", "-c", "seq 1 2000 | paste -sd ' '; exec cat >/dev/null")
 
@@ -44,33 +43,33 @@ for number in range(10**9):
 
 
 @contextlib.contextmanager
-def idle(stage: Stage) -> Iterator[Play]:
+def idle(stage: Stage) -> Iterator[Scene]:
     """A terminal full of text in which nothing happens."""
 
     def play(seconds: float, look: Look) -> list[int]:
         watch(seconds, look)
         return []
 
-    stage.terminal(WHOLE_SCREEN, "sh", "-c", "seq 1 4000 | paste -sd ' '; exec sleep 1000000")
+    stage.terminal(stage.whole_screen, "sh", "-c", "seq 1 4000 | paste -sd ' '; exec sleep 1000000")
     time.sleep(SETTLE_SECONDS)
-    yield play
+    yield Scene(play)
 
 
 @contextlib.contextmanager
-def typing(stage: Stage) -> Iterator[Play]:
+def typing(stage: Stage) -> Iterator[Scene]:
     """Keys into a terminal, at times that fall anywhere between two frames."""
-    stage.terminal(WHOLE_SCREEN, *TYPING)
+    stage.terminal(stage.whole_screen, *TYPING)
     stage.point(stage.width // 2, stage.height // 2)
     stage.click()
     time.sleep(SETTLE_SECONDS)
     yield keys(stage)
 
 
-def keys(stage: Stage) -> Play:
-    """Return a play that types into whatever has the focus."""
-    generator = random.Random(2)  # noqa: S311 - the same times in every run
+def keys(stage: Stage) -> Scene:
+    """Return a scene that types into whatever has the focus, each time on a new line."""
 
     def play(seconds: float, look: Look) -> list[int]:
+        generator = random.Random(2)  # noqa: S311 - the same times in every run
         sent = []
         for number in beats(seconds, KEYS_PER_SECOND):
             time.sleep(generator.random() * 0.9 / KEYS_PER_SECOND)
@@ -79,13 +78,13 @@ def keys(stage: Stage) -> Play:
             sent.append(stage.tap("space" if number % 7 == 6 else "ab"[number % 2]))
         return sent
 
-    return play
+    return Scene(play, stage.tapping("Return"))
 
 
 @contextlib.contextmanager
-def flood(stage: Stage) -> Iterator[Play]:
+def flood(stage: Stage) -> Iterator[Scene]:
     """A terminal as large as the screen that prints 200 lines a second."""
-    stage.terminal(WHOLE_SCREEN, *FLOOD)
+    stage.terminal(stage.whole_screen, *FLOOD)
     time.sleep(1.0)  # until it has filled the screen nothing scrolls
     with contextlib.ExitStack() as frozen:
         frozen.enter_context(stage.frozen(stage.last))
@@ -96,7 +95,7 @@ def flood(stage: Stage) -> Iterator[Play]:
             frozen.enter_context(stage.frozen(stage.last))
             return []
 
-        yield play
+        yield Scene(play)
 
 
 def pager(stage: Stage, geometry: str) -> int:
@@ -106,27 +105,24 @@ def pager(stage: Stage, geometry: str) -> int:
     return stage.terminal(geometry, "less", "-R", "-~", str(path))
 
 
-def pages(stage: Stage) -> Play:
-    """Return a play that turns pages forward, and back again when it has gone far."""
-    turned = 0
+def pages(stage: Stage) -> Scene:
+    """Return a scene that turns pages from the first on, and back again when it has gone far."""
 
     def play(seconds: float, look: Look) -> list[int]:
-        nonlocal turned
         sent = []
         for number in beats(seconds, PAGES_PER_SECOND):
-            sent.append(stage.tap("space" if turned // 20 % 2 == 0 else "b"))
-            turned += 1
+            sent.append(stage.tap("space" if number // 20 % 2 == 0 else "b"))
             if occasionally(number, PAGES_PER_SECOND):
                 look_soon(look)
         return sent
 
-    return play
+    return Scene(play, stage.tapping("g"))
 
 
 @contextlib.contextmanager
-def code(stage: Stage) -> Iterator[Play]:
+def code(stage: Stage) -> Iterator[Scene]:
     """An editor's page of coloured text, page after page."""
-    pager(stage, WHOLE_SCREEN)
+    pager(stage, stage.whole_screen)
     stage.point(stage.width // 2, stage.height // 2)
     stage.click()
     time.sleep(SETTLE_SECONDS)

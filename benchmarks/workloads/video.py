@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from benchmarks.display import Stage
 from benchmarks.workloads import content, terminal
-from benchmarks.workloads.pace import Look, Play, watch
+from benchmarks.workloads.pace import Look, Scene, watch
 
 SMALL = (640, 360)
 START_SECONDS = 1.0
@@ -29,8 +29,8 @@ def open_player(stage: Stage, size: tuple[int, int], x: int, y: int, *options: s
 
 
 @contextlib.contextmanager
-def _playing(stage: Stage, program: subprocess.Popen[bytes], beside: Play | None = None) -> Iterator[Play]:
-    """Yield a play during which ``program`` runs; outside it is stopped, its last picture on the screen."""
+def _playing(stage: Stage, program: subprocess.Popen[bytes], beside: Scene | None = None) -> Iterator[Scene]:
+    """Yield a scene during whose play ``program`` runs; outside it is stopped, its last picture on the screen."""
     with contextlib.ExitStack() as frozen:
         frozen.enter_context(stage.frozen(program))
 
@@ -40,35 +40,35 @@ def _playing(stage: Stage, program: subprocess.Popen[bytes], beside: Play | None
             if beside is None:
                 watch(seconds, look)
             else:
-                sent = beside(seconds, look)
+                sent = beside.play(seconds, look)
             frozen.enter_context(stage.frozen(program))
             return sent
 
-        yield play
+        yield Scene(play) if beside is None else Scene(play, beside.rewind)
 
 
 @contextlib.contextmanager
-def small(stage: Stage) -> Iterator[Play]:
+def small(stage: Stage) -> Iterator[Scene]:
     """640×360 in a window over a page of text."""
-    stage.terminal(terminal.WHOLE_SCREEN, *terminal.TYPING)
-    with _playing(stage, open_player(stage, SMALL, 641, 353)) as play:
-        yield play
+    stage.terminal(stage.whole_screen, *terminal.TYPING)
+    with _playing(stage, open_player(stage, SMALL, 641, 353)) as scene:
+        yield scene
 
 
 @contextlib.contextmanager
-def typing(stage: Stage) -> Iterator[Play]:
+def typing(stage: Stage) -> Iterator[Scene]:
     """The same, with typing into a terminal beside it."""
     program = open_player(stage, SMALL, 1201, 53)
     stage.terminal("140x60+10+20", *terminal.TYPING)
     stage.point(400, 500)
     stage.click()
-    with _playing(stage, program, terminal.keys(stage)) as play:
-        yield play
+    with _playing(stage, program, terminal.keys(stage)) as scene:
+        yield scene
 
 
 @contextlib.contextmanager
-def full(stage: Stage) -> Iterator[Play]:
+def full(stage: Stage) -> Iterator[Scene]:
     """As large as the screen."""
     program = open_player(stage, (stage.width, stage.height), 0, 0, "-fs")
-    with _playing(stage, program) as play:
-        yield play
+    with _playing(stage, program) as scene:
+        yield scene

@@ -7,17 +7,17 @@ import math
 import time
 from collections.abc import Iterator
 
-from benchmarks.display import LEFT, Stage
+from benchmarks.display import ANSWER_SECONDS, LEFT, Stage
 from benchmarks.workloads import content, terminal
-from benchmarks.workloads.pace import Look, Play, beats, look_soon, occasionally
+from benchmarks.workloads.pace import Look, Scene, beats, look_soon, occasionally
 
 STEPS_PER_SECOND = 60
 SWITCHES_PER_SECOND = 2
 TURNS_PER_SECOND = 0.5
 
 
-def drag_play(stage: Stage, x: int, y: int) -> Play:
-    """Return a play that holds Alt and the left button at (x, y) inside a window and moves it round in a circle."""
+def drag_scene(stage: Stage, x: int, y: int) -> Scene:
+    """Return a scene that holds Alt and the left button at (x, y) inside a window and moves it round in a circle."""
     radius = 220
 
     def play(seconds: float, look: Look) -> list[int]:
@@ -42,46 +42,47 @@ def drag_play(stage: Stage, x: int, y: int) -> Play:
             stage.input.flush()
         return sent
 
-    return play
+    return Scene(play)
 
 
 @contextlib.contextmanager
-def drag(stage: Stage) -> Iterator[Play]:
+def drag(stage: Stage) -> Iterator[Scene]:
     """A terminal with text moved over a terminal with text."""
-    stage.terminal(terminal.WHOLE_SCREEN, "sh", "-c", "seq 1 4000 | paste -sd ' '; exec sleep 1000000")
+    stage.terminal(stage.whole_screen, "sh", "-c", "seq 1 4000 | paste -sd ' '; exec sleep 1000000")
     path = stage.files / "window.txt"
     path.write_text(content.source_text(), encoding="utf-8")
     stage.terminal("100x32+560+200", "less", "-~", str(path))
     time.sleep(terminal.SETTLE_SECONDS)
-    yield drag_play(stage, 900, 400)
+    yield drag_scene(stage, 900, 400)
 
 
-def switch_play(stage: Stage, windows: list[int]) -> Play:
-    """Return a play that raises the windows in turn."""
-    raised = 0
+def switch_scene(stage: Stage, windows: list[int]) -> Scene:
+    """Return a scene that raises the windows in turn; it begins with the first of them on top."""
 
     def play(seconds: float, look: Look) -> list[int]:
-        nonlocal raised
         sent = []
         for number in beats(seconds, SWITCHES_PER_SECOND):
-            raised += 1
             sent.append(time.monotonic_ns() // 1000)
-            stage.ask("windowactivate", str(windows[raised % len(windows)]))
+            stage.ask("windowactivate", str(windows[(number + 1) % len(windows)]))
             if occasionally(number, SWITCHES_PER_SECOND):
                 look_soon(look)
         return sent
 
-    return play
+    def rewind() -> None:
+        stage.ask("windowactivate", str(windows[0]))
+        time.sleep(ANSWER_SECONDS)
+
+    return Scene(play, rewind)
 
 
 @contextlib.contextmanager
-def switching(stage: Stage) -> Iterator[Play]:
+def switching(stage: Stage) -> Iterator[Scene]:
     """Three windows as large as the screen: numbers, source text, a file listing."""
     listing = "ls -lR --color=always /usr/include | head -3000 | less -R -~"
     windows = [
-        stage.terminal(terminal.WHOLE_SCREEN, "sh", "-c", "seq 1 4000 | paste -sd ' '; exec sleep 1000000"),
-        terminal.pager(stage, terminal.WHOLE_SCREEN),
-        stage.terminal(terminal.WHOLE_SCREEN, "sh", "-c", listing),
+        stage.terminal(stage.whole_screen, "sh", "-c", "seq 1 4000 | paste -sd ' '; exec sleep 1000000"),
+        terminal.pager(stage, stage.whole_screen),
+        stage.terminal(stage.whole_screen, "sh", "-c", listing),
     ]
     time.sleep(terminal.SETTLE_SECONDS)
-    yield switch_play(stage, windows)
+    yield switch_scene(stage, windows)

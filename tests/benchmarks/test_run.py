@@ -26,10 +26,10 @@ def test_typing_is_measured_and_judged(tmp_path: Path, monkeypatch: pytest.Monke
     spec = Spec("stripedesk", "jpeg")
     timing = Timing(settle=0.5, play=1.0, rest=0.5)
     with Display((1920, 1080)) as display:
-        with Stage(display) as stage, WORKLOADS["typing"].open(stage) as play, witness(display) as watcher:
+        with Stage(display) as stage, WORKLOADS["typing"].open(stage) as scene, witness(display) as watcher:
             programs = [program.pid for program in stage._programs]
-            nothing = measure_nothing(display, watcher, play, timing)
-            run = measure_engine(display, watcher, spec, play, timing, tmp_path / "recording")
+            nothing = measure_nothing(display, watcher, scene, timing)
+            run = measure_engine(display, watcher, spec, scene, timing, tmp_path / "recording")
             truth = rgb(display.truth())
             with monkeypatch.context() as patched:
                 patched.setenv("XAUTHORITY", display.server.authority)
