@@ -1,12 +1,17 @@
-"""Plots of a result: one picture a figure, workloads side by side. Needs matplotlib (dependency group ``bench``)."""
+"""Plots of a result: one picture a figure, workloads side by side. Needs matplotlib (dependency group ``bench``).
+
+``python -m benchmarks.plots RESULT.json DIR`` draws a result that ``benchmarks.engine --json`` has written.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.figures import Figures, Spread
+from benchmarks.report import read
 
 # Figure, title, file, logarithmic.
 PLOTS: Final = (
@@ -26,6 +31,8 @@ def load_matplotlib() -> Any:
     except ImportError:
         raise RuntimeError("plots need matplotlib: pip install --group bench, or leave out --plot") from None
     matplotlib.use("svg")
+    # Letters as letters, and the same file from the same figures.
+    matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "stripedesk"})
     from matplotlib import pyplot
 
     return pyplot
@@ -54,7 +61,7 @@ def draw(results: Mapping[str, Mapping[str, Figures]], directory: Path) -> list[
         axes.grid(axis="y", alpha=0.3)
         axes.legend(fontsize="small", ncols=2)
         path = directory / f"{name}.svg"
-        figure.savefig(path)
+        figure.savefig(path, metadata={"Date": None})
         pyplot.close(figure)
         written.append(path)
     return written
@@ -64,3 +71,13 @@ def bar(value: Spread | None) -> tuple[float, float, float]:
     """Return median, least and greatest; NaN, which draws nothing, where there is no figure."""
     nothing = float("nan")
     return (nothing, nothing, nothing) if value is None else (value.median, value.low, value.high)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python -m benchmarks.plots RESULT.json DIR")
+    try:
+        for written_path in draw(read(Path(sys.argv[1])), Path(sys.argv[2])):
+            print(written_path)
+    except (OSError, ValueError, RuntimeError) as problem:
+        sys.exit(f"benchmarks.plots: {problem}")

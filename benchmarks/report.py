@@ -1,8 +1,10 @@
-"""Results for people: Markdown tables, and the JSON document. Nothing blocks but the writing of the file."""
+"""Results for people: Markdown tables, and the JSON document, to and fro. Only `read` touches a file."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.figures import Figures, Spread, reference
@@ -67,3 +69,18 @@ def document(results: Results, runs: Mapping[str, Any], about: Mapping[str, Any]
     }
     chosen = {workload: reference(engines) for workload, engines in results.items()}
     return {**about, "references": chosen, "medians": medians, "runs": runs}
+
+
+def read(path: Path) -> dict[str, dict[str, Figures]]:
+    """Return the medians of a JSON result; raises `ValueError` if it is not one."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["medians"]
+        return {
+            workload: {
+                engine: {key: value and Spread(**value) for key, value in figures.items()}
+                for engine, figures in engines.items()
+            }
+            for workload, engines in rows.items()
+        }
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not a result of benchmarks.engine --json: {error!r}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from benchmarks.child import Child
 from benchmarks.display import map_framebuffer, rgb
 from benchmarks.engines import PEER_PYTHON, Spec, Unavailable
 from benchmarks.figures import Spread
-from benchmarks.report import table
+from benchmarks.report import document, read, table
 
 
 @pytest.mark.parametrize(
@@ -126,3 +127,17 @@ def test_plots_are_written(tmp_path: Path) -> None:
     written = plots.draw({"typing": {"stripedesk:auto": figures}, "idle": {}}, tmp_path / "plots")
     assert {path.name for path in written} >= {"cpu.svg", "bytes.svg", "latency.svg"}
     assert all(path.read_text(encoding="utf-8").lstrip().startswith("<?xml") for path in written)
+
+
+def test_a_result_can_be_read_again(tmp_path: Path) -> None:
+    results = {
+        "typing": {"pixelflux:jpeg": {"cpu_cores": Spread(0.1, 0.05, 0.2), "bytes": Spread(1, 1, 1), "psnr": None}}
+    }
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(document(results, {}, {"rounds": 3})), encoding="utf-8")
+    assert read(path) == results
+    assert json.loads(path.read_text(encoding="utf-8"))["references"] == {"typing": "pixelflux:jpeg"}
+    for text in ("{", "[]", '{"medians": {"typing": 3}}'):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(ValueError, match="not a result"):
+            read(path)
