@@ -59,7 +59,7 @@ def draw(results: Mapping[str, Mapping[str, Figures]], directory: Path) -> list[
         if logarithmic and positive:
             axes.set_yscale("log")
         axes.grid(axis="y", alpha=0.3)
-        axes.legend(fontsize="small", ncols=2)
+        axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
         path = directory / f"{name}.svg"
         figure.savefig(path, metadata={"Date": None})
         pyplot.close(figure)

@@ -28,12 +28,12 @@ class Workload:
     title: str
     seconds: float = 8.0
     short_seconds: float = 2.0
-    settle: float = 1.2
+    settle: float = 1.0
     """How long an engine gets for its first picture and the better one after it, before anything is counted."""
 
 
 WORKLOADS: Final[dict[str, Workload]] = {
-    "idle": Workload(terminal.idle, "a terminal full of text in which nothing happens", 10.0, 4.0, 2.0),
+    "idle": Workload(terminal.idle, "a terminal full of text in which nothing happens", 10.0, 3.0, 2.0),
     "typing": Workload(terminal.typing, "10 keys a second into a terminal, at random moments"),
     "flood": Workload(terminal.flood, "a terminal that prints 200 lines a second"),
     "scroll": Workload(browser.scroll, "Chromium, a page of text, 4 wheel notches a second"),
@@ -45,5 +45,5 @@ WORKLOADS: Final[dict[str, Workload]] = {
     "video-typing": Workload(video.typing, "the same with 10 keys a second into a terminal beside it"),
     "video-full": Workload(video.full, "a video of 1920×1080, 30 pictures a second, full screen"),
     "photos": Workload(browser.photos, "photographs in Chromium, one a second"),
-    "office": Workload(office.office, "typing, reading, paging, switching and a little video in turns", 120.0, 12.0),
+    "office": Workload(office.office, "typing, reading, paging, switching and a little video in turns", 120.0, 10.0),
 }
