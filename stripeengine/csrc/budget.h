@@ -35,8 +35,9 @@ int64_t se_budget_available(struct se_budget *self, uint64_t now);
 /* Notes that bytes were sent, allowed or not; what exceeds the budget is a debt that later sending pays. */
 void se_budget_spend(struct se_budget *self, size_t bytes, uint64_t now);
 
-/* The earliest time, `now` or later, at which a message of that size may be sent. A message larger than the bucket waits until the bucket is
- * full and the last two seconds have room for it (one larger than two seconds' worth: until they are empty). */
+/* The earliest time, `now` or later, at which a message of that size may be sent if nothing else is meanwhile. One larger
+ * than the bucket waits until that is full and the last two seconds have room (larger than two seconds' worth: until they
+ * are empty). */
 uint64_t se_budget_due(struct se_budget *self, size_t bytes, uint64_t now);
 
 #endif

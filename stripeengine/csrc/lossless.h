@@ -48,7 +48,4 @@ int se_lossless_literals(const uint8_t *pixels, size_t stride, struct se_rect re
 /* True if `rect` is best sent losslessly: small, or few literals. Pure, any thread. */
 bool se_lossless_suits(const uint8_t *pixels, size_t stride, struct se_rect rect);
 
-/* Switches the SIMD kernels off for comparison in tests; not for use while engines run. */
-void se_lossless_use_portable(bool portable);
-
 #endif

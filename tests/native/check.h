@@ -36,6 +36,8 @@ void test_region(void);
 void test_damage(void);
 void test_colour(void);
 void test_pool(void);
+void test_budget(void);
+void test_lossless(void);
 void test_frame(void);
 void test_settings(void);
 void test_engine(void);

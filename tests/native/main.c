@@ -9,6 +9,7 @@ static const struct {
 } tests[] = {
 	{ "error", test_error },
 	{ "region", test_region }, { "damage", test_damage }, { "colour", test_colour },     { "pool", test_pool },
+	{ "budget", test_budget }, { "lossless", test_lossless },
 	{ "frame", test_frame },   { "settings", test_settings }, { "engine", test_engine }, { "scripted", test_scripted },
 	{ "failures", test_failures }, { "stress", test_stress },
 };
