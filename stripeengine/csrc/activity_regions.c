@@ -16,9 +16,10 @@
 #define NEAR 2               /* tiles between which activity counts as one */
 #define WHOLE_PERCENT 55
 #define SNAP 16
-#define OPEN_US 80000u       /* for which a wish to open or grow must stand unchanged */
-#define OPEN_MOST_US 400000u /* or change after change */
-#define SHRINK_US 1500000u
+#define OPEN_US 80000u       /* for which a wish to open must stand unchanged */
+#define GROW_US 300000u      /* and one to grow or move */
+#define OPEN_MOST_US 600000u /* or either, change after change */
+#define SHRINK_US 3000000u
 #define SHRINK_PERCENT 80    /* of its area, below which a region shrinks */
 
 static void update_tiles(struct se_activity *self, uint64_t now)
@@ -185,11 +186,13 @@ static void assign(struct se_activity *self, const struct se_rect *wishes, int c
 			}
 }
 
-/* How long a wish must stand. Shrinking saves a little; growing and opening, much. */
+/* How long a wish must stand. Shrinking saves a little; growing, more; opening, much. */
 static uint64_t patience(const struct se_activity_slot *slot, struct se_rect wish)
 {
-	if (!slot->live || !contains(slot->rect, wish))
+	if (!slot->live)
 		return OPEN_US;
+	if (!contains(slot->rect, wish))
+		return GROW_US;
 	return se_rect_area(wish) * 100 < se_rect_area(slot->rect) * SHRINK_PERCENT ? SHRINK_US : UINT64_MAX;
 }
 
@@ -211,9 +214,9 @@ static void update_slot(struct se_activity_slot *slot, struct se_rect wish, uint
 	shrinking = wait == SHRINK_US;
 	if (slot->wished == 0)
 		slot->first_wished = slot->wished = now;
-	else if (shrinking) /* to whatever it has needed meanwhile */
+	else if (shrinking && now - slot->wished >= SHRINK_US / 2) /* to whatever it has needed of late */
 		wish = se_rect_union(wish, contains(slot->rect, slot->wish) ? slot->wish : wish);
-	else if (!same(slot->wish, wish))
+	else if (!shrinking && !same(slot->wish, wish))
 		slot->wished = now;
 	slot->wish = wish;
 	if (now - slot->wished < wait && (shrinking || now - slot->first_wished < OPEN_MOST_US))

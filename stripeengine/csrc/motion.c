@@ -200,13 +200,19 @@ static int try_lines(struct se_motion *self, const struct se_motion_view *view, 
 static int try_tiles(struct se_motion *self, const struct se_motion_view *view, struct se_move *moves)
 {
 	struct se_motion_vector vector;
+	bool searched = false;
 	int count = 0;
 
+	if (view->area.w < SE_MOTION_TILE || view->area.h < SE_MOTION_TILE)
+		return 0;
 	if (self->vain >= VAIN_MOST && ++self->calls % RETRY != 0)
 		return 0;
-	if (view->area.w >= SE_MOTION_TILE && view->area.h >= SE_MOTION_TILE && se_motion_search(view, &vector))
+	if (se_motion_search(view, &vector, &searched))
 		count = add_moves(self, view, vector, moves, 0);
-	self->vain = count > 0 ? 0 : self->vain + 1;
+	if (count > 0)
+		self->vain = 0;
+	else if (searched)
+		self->vain++;
 	return count;
 }
 

@@ -56,8 +56,9 @@ static inline const uint8_t *se_motion_after(const struct se_motion_view *view, 
 int se_motion_vote(struct se_motion *self, const struct se_motion_view *view, bool horizontal,
                    struct se_motion_vector out[SE_MOTION_CANDIDATES]);
 
-/* A displacement in both axes under which distinctive tiles of the new picture are in the old one; false if there is none. */
-bool se_motion_search(const struct se_motion_view *view, struct se_motion_vector *out);
+/* A displacement in both axes under which distinctive tiles of the new picture are in the old one; false if there is none.
+ * *searched tells whether there was a tile to search, which is what takes time. */
+bool se_motion_search(const struct se_motion_view *view, struct se_motion_vector *out, bool *searched);
 
 /* How many cells need room for an area. */
 size_t se_motion_cells(struct se_rect area);

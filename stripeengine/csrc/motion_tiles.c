@@ -211,7 +211,7 @@ static int64_t search_row(const struct se_motion_view *view, const struct tile *
 	return cost;
 }
 
-bool se_motion_search(const struct se_motion_view *view, struct se_motion_vector *out)
+bool se_motion_search(const struct se_motion_view *view, struct se_motion_vector *out, bool *searched)
 {
 	struct tile tiles[TILES];
 	struct finding finding = { tiles, choose_tiles(view, tiles), { 0, 0 }, 0 };
@@ -230,5 +230,6 @@ bool se_motion_search(const struct se_motion_view *view, struct se_motion_vector
 		}
 	}
 	*out = finding.vector;
+	*searched = finding.count > 0;
 	return finding.agree > 0;
 }
