@@ -101,16 +101,21 @@ static int find_moves(struct se_engine *engine, uint64_t now)
 	return code;
 }
 
-/* From the stripes' lists to dirty tiles. */
+/* From the stripes' lists to dirty tiles. What the frame's first ops, its copies, have brought is known to be right. */
 static void compare(struct se_engine *engine, uint64_t now)
 {
 	struct se_auto *self = &engine->automatic;
+	struct se_rect moved[(AREAS + 1) * SE_MOTION_MAX];
+	int count = 0;
+
+	for (size_t i = 0; i < self->op_count; i++)
+		moved[count++] = self->ops[i].rect;
 
 	for (int i = 0; i < engine->stripes.count; i++) {
 		struct se_region *changed = &engine->stripes.items[i].changed;
 
 		for (int j = 0; j < changed->count; j++)
-			se_tiles_compare(&self->tiles, &self->shown, &engine->reference, changed->rects[j], now);
+			se_tiles_compare(&self->tiles, &self->shown, &engine->reference, changed->rects[j], moved, count, now);
 		se_region_clear(changed);
 	}
 }
@@ -183,6 +188,6 @@ int se_auto_take_changes(struct se_engine *engine, uint64_t now)
 		else if (block->form == SE_FORM_JPEG)
 			block->form = SE_FORM_LOSSLESS;
 	}
-	se_blocks_merge(&self->blocks, regions, count);
+	se_blocks_merge(&self->blocks, &engine->reference, regions, count);
 	return SE_OK;
 }

@@ -41,6 +41,6 @@ bool se_literals_are_many(int literals);
 int se_literals_sample(const struct se_picture *picture, struct se_rect rect);
 
 /* Merges neighbours of one form into larger rectangles that touch no region. */
-void se_blocks_merge(struct se_blocks *self, const struct se_rect *regions, int region_count);
+void se_blocks_merge(struct se_blocks *self, const struct se_picture *picture, const struct se_rect *regions, int region_count);
 
 #endif

@@ -144,20 +144,32 @@ static void compare_tile(struct se_tiles *self, struct se_tile *tile, struct se_
 	set_dirty(self, tile, rect, x0, y0, x1, y1);
 }
 
-void se_tiles_compare(struct se_tiles *self, const struct se_picture *shown, const struct se_picture *wanted,
-                      struct se_rect rect, uint64_t now)
-{
-	struct se_rect range = se_tiles_touched(rect);
-
-	for (int row = range.y; row < range.y + range.h; row++)
-		for (int column = range.x; column < range.x + range.w; column++)
-			compare_tile(self, se_tile_at(self, column, row), se_tile_rect(self, column, row), shown, wanted, now);
-}
-
 static bool holds(struct se_rect outer, struct se_rect inner)
 {
 	return inner.x >= outer.x && inner.y >= outer.y && inner.x + inner.w <= outer.x + outer.w &&
 	       inner.y + inner.h <= outer.y + outer.h;
+}
+
+static bool any_holds(const struct se_rect *rects, int count, struct se_rect rect)
+{
+	for (int i = 0; i < count; i++)
+		if (holds(rects[i], rect))
+			return true;
+	return false;
+}
+
+void se_tiles_compare(struct se_tiles *self, const struct se_picture *shown, const struct se_picture *wanted,
+                      struct se_rect rect, const struct se_rect *moved, int moved_count, uint64_t now)
+{
+	struct se_rect range = se_tiles_touched(rect);
+
+	for (int row = range.y; row < range.y + range.h; row++)
+		for (int column = range.x; column < range.x + range.w; column++) {
+			struct se_rect tile = se_tile_rect(self, column, row);
+
+			if (!any_holds(moved, moved_count, tile))
+				compare_tile(self, se_tile_at(self, column, row), tile, shown, wanted, now);
+		}
 }
 
 static bool is_worse(uint8_t state, uint8_t quality, const struct se_tile *than)

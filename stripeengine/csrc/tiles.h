@@ -53,9 +53,10 @@ struct se_rect se_tiles_touched(struct se_rect rect);
 struct se_rect se_tiles_snap(const struct se_tiles *self, struct se_rect rect);
 
 /* Compares the tiles that `rect` touches, as the viewers have them (`shown`) and as they should be (`wanted`), and notes in
- * what they differ; those that do have changed at `now`. */
+ * what they differ; those that do have changed at `now`. Tiles that lie whole in one of the `moved` rectangles, which are known to
+ * be equal, are left alone: se_tiles_move has seen to them. */
 void se_tiles_compare(struct se_tiles *self, const struct se_picture *shown, const struct se_picture *wanted,
-                      struct se_rect rect, uint64_t now);
+                      struct se_rect rect, const struct se_rect *moved, int moved_count, uint64_t now);
 
 /* The content of `rect` was moved there by (dx, dy), exactly: states move along, and what the rectangle covers whole is not dirty
  * any more. The others have to be compared. */
