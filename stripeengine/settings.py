@@ -79,8 +79,8 @@ class EngineSettings:
 
     mode: str = _setting(
         "jpeg",
-        "How changes are encoded: single pictures (jpeg), a video stream per stripe (h264), each change in its cheapest "
-        "form (auto), or every frame exact (lossless).",
+        "How changes are encoded: single pictures (jpeg), a video stream per stripe (h264), each change in its "
+        "cheapest form (auto), or every frame exact (lossless).",
         choices=("jpeg", "h264", "auto", "lossless"),
     )
     framerate: int = _setting(60, "Most frames sent in a second.", minimum=1, maximum=240, unit="frames/s")
@@ -125,7 +125,11 @@ class EngineSettings:
         True, "In auto mode, send what was sent with losses once more exactly when it has come to rest."
     )
     repair_delay_ms: int = _setting(
-        200, "In auto mode, how long a place must be still before it is sent exactly.", minimum=20, maximum=5000, unit="ms"
+        200,
+        "In auto mode, how long a place must be still before it is sent exactly.",
+        minimum=20,
+        maximum=5000,
+        unit="ms",
     )
     max_kbps: int = _setting(
         0,

@@ -1,8 +1,7 @@
 """Modes auto and lossless through random histories, decoded in Python, video included.
 
 After every message: what lies outside of its ops is as it was, and each op is inside the picture (the decoder and
-`wire` check that). In lossless mode the picture is the source's after every change; in auto mode it is close at once and
-the source's at rest.
+`wire` check that). In lossless mode the picture is the source's after every change, in auto mode at rest.
 """
 
 from __future__ import annotations
