@@ -232,11 +232,13 @@ static void code_row(struct se_lossless *self, struct run *run, const uint8_t *r
 
 int se_lossless_add(struct se_lossless *self, const uint8_t *pixels, size_t stride, struct se_rect rect, int most)
 {
-	int64_t area = se_rect_area(rect), limit = area * most / 1000;
+	int64_t area = se_rect_area(rect), limit = area * (most < 0 ? 0 : most > 1000 ? 1000 : most) / 1000;
 	size_t literals_before = self->literal_count;
 	uint32_t colours_before = self->colour_count;
 	struct run run = { 0 };
 
+	if (area == 0)
+		return se_error_set(SE_E_INVALID, "a lossless rectangle of %dx%d pixels is empty", rect.w, rect.h);
 	/* An op has at least a pixel a byte; so has a literal a pixel. */
 	if (reserve((void **)&self->ops, &self->ops_capacity, self->ops_size, (size_t)area, 1) < 0 ||
 	    reserve((void **)&self->literals, &self->literal_capacity, self->literal_count, (size_t)limit + (size_t)rect.w,
@@ -266,6 +268,8 @@ int se_lossless_literals(const uint8_t *pixels, size_t stride, struct se_rect re
 	uint64_t up[SE_ROWMASK_WORDS], left[SE_ROWMASK_WORDS], known[SE_ROWMASK_WORDS];
 	int64_t area = se_rect_area(rect), limit = area * most / 1000, count = 0;
 
+	if (area == 0)
+		return 0;
 	for (int y = 0; y < rect.h && count <= limit; y++) {
 		const uint8_t *row = pixels + (size_t)(rect.y + y) * stride + (size_t)rect.x * 4;
 
@@ -274,7 +278,7 @@ int se_lossless_literals(const uint8_t *pixels, size_t stride, struct se_rect re
 		for (int i = 0; i < (rect.w + 63) / 64; i++)
 			count -= __builtin_popcountll(known[i]);
 	}
-	return area > 0 ? (int)((count * 1000 + area - 1) / area) : 0;
+	return (int)((count * 1000 + area - 1) / area);
 }
 
 bool se_lossless_suits(const uint8_t *pixels, size_t stride, struct se_rect rect)

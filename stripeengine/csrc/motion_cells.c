@@ -10,6 +10,7 @@
 #include "damage.h"
 
 #define CELL SE_MOTION_TILE
+#define SAMPLED 4 /* one row in so many tells whether a cell has changed */
 
 enum { BAD, SAME, MOVED }; /* of a cell: differs from its source; equals it but also what was there; equals it and is new */
 
@@ -53,23 +54,29 @@ bool se_motion_allowed(const struct se_motion_view *view, struct se_rect rect, s
 
 static struct se_rect cell_rect(struct se_rect area, int column, int row)
 {
-	struct se_rect cell = { area.x + column * CELL, area.y + row * CELL, CELL, CELL };
+	struct se_rect cell = { column * CELL, row * CELL, CELL, CELL };
 
-	return se_rect_intersect(cell, area);
+	cell.w = area.w - cell.x < CELL ? area.w - cell.x : CELL;
+	cell.h = area.h - cell.y < CELL ? area.h - cell.y : CELL;
+	cell.x += area.x;
+	cell.y += area.y;
+	return cell;
 }
 
-/* Cells of a row in state `from` that do not equal what lies at -by become `to`. */
+/* Cells of a row in state `from` that do not equal what lies at -by become `to`; every `step`th row of pixels is compared. */
 static void mark_row(const struct se_motion_view *view, struct se_motion_vector by, int row, uint8_t *states, int from,
-                     int to)
+                     int to, int step)
 {
 	struct se_rect area = view->area;
 	int columns = columns_of(area), top = area.y + row * CELL;
 	int bottom = top + CELL < area.y + area.h ? top + CELL : area.y + area.h;
 
-	for (int y = top; y < bottom; y++) {
+	for (int y = top + step / 2; y < bottom; y += step) {
 		for (int column = 0; column < columns; column++) {
 			int end = column, x, right;
 
+			if (states[column] != from)
+				continue;
 			while (end < columns && states[end] == from)
 				end++;
 			x = column * CELL;
@@ -112,17 +119,24 @@ static int64_t sum_up(struct se_motion *self, struct se_rect area)
 int64_t se_motion_examine(struct se_motion *self, const struct se_motion_view *view, struct se_motion_vector by,
                           const struct se_move *moves, int count)
 {
-	int columns = columns_of(view->area), rows = rows_of(view->area);
+	struct se_rect area = view->area, inside = { area.x + by.dx, area.y + by.dy, area.w, area.h };
+	int columns = columns_of(area), rows = rows_of(area);
+	bool simple = count == 0 && !(view->barred && !se_region_empty(view->barred));
 
+	inside = se_rect_intersect(inside, area); /* where the source is in the area */
 	for (int row = 0; row < rows; row++) {
 		uint8_t *states = self->states + (size_t)row * (size_t)columns;
 
-		for (int column = 0; column < columns; column++)
-			states[column] = se_motion_allowed(view, cell_rect(view->area, column, row), by, moves, count) ? SAME : BAD;
-		mark_row(view, by, row, states, SAME, BAD);
-		mark_row(view, (struct se_motion_vector){ 0, 0 }, row, states, SAME, MOVED);
+		for (int column = 0; column < columns; column++) {
+			struct se_rect cell = cell_rect(area, column, row);
+
+			states[column] = contains(inside, cell) && (simple || se_motion_allowed(view, cell, by, moves, count)) ? SAME : BAD;
+		}
+		mark_row(view, by, row, states, SAME, BAD, 1);
+		/* What a move saves may be an estimate. */
+		mark_row(view, (struct se_motion_vector){ 0, 0 }, row, states, SAME, MOVED, SAMPLED);
 	}
-	return sum_up(self, view->area);
+	return sum_up(self, area);
 }
 
 void se_motion_strike(struct se_motion *self, struct se_rect area, struct se_rect rect)

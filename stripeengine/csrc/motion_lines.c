@@ -7,25 +7,29 @@
 
 #include <string.h>
 
+#if defined(__GNUC__)
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#else
+#define ALWAYS_INLINE inline
+#endif
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#define HAVE_AVX2_KERNEL 1
+#include <immintrin.h>
+#else
+#define HAVE_AVX2_KERNEL 0
+#endif
+
+#define LANES 8
 #define SAMPLE 32      /* pixels of a line */
 #define PITCH 96       /* pixels for which one sample is taken */
 #define LEAST_VOTES 6
 #define REPEATED 0x8000u /* mark in the table; lines are below it */
 
-static uint64_t load_pair(const uint8_t *bgrx)
+static bool portable_only;
+
+void se_motion_use_portable(bool portable)
 {
-	uint64_t pair;
-
-	memcpy(&pair, bgrx, 8);
-	return pair & ((uint64_t)SE_MOTION_COLOUR << 32 | SE_MOTION_COLOUR);
-}
-
-static uint64_t load_pixel(const uint8_t *bgrx)
-{
-	uint32_t pixel;
-
-	memcpy(&pixel, bgrx, 4);
-	return pixel & SE_MOTION_COLOUR;
+	portable_only = portable;
 }
 
 static uint64_t finish_hash(uint64_t hash)
@@ -36,27 +40,59 @@ static uint64_t finish_hash(uint64_t hash)
 	return hash | 1; /* 0 is for one colour */
 }
 
-static uint64_t hash_row(const uint8_t *bgrx, int count)
+static inline uint32_t load_pixel(const uint8_t *bgrx)
 {
-	uint64_t first = load_pixel(bgrx), a = 1, b = 2, varied = 0;
-	int i = 0;
+	uint32_t pixel;
 
-	first |= first << 32;
-	for (; i + 4 <= count; i += 4) {
-		uint64_t v = load_pair(bgrx + (size_t)i * 4), w = load_pair(bgrx + (size_t)i * 4 + 8);
-
-		varied |= (v ^ first) | (w ^ first);
-		a = (a ^ v) * 0x9e3779b97f4a7c15u;
-		b = (b ^ w) * 0xc2b2ae3d27d4eb4fu;
-	}
-	for (; i < count; i++) {
-		uint64_t v = load_pixel(bgrx + (size_t)i * 4);
-
-		varied |= v ^ (uint32_t)first;
-		a = (a ^ v) * 0x9e3779b97f4a7c15u;
-	}
-	return varied ? finish_hash(a ^ (b << 31 | b >> 33)) : 0;
+	memcpy(&pixel, bgrx, 4);
+	return pixel & SE_MOTION_COLOUR;
 }
+
+/* What the lanes of a sample add up to; 0 if it is of one colour. */
+static uint64_t finish_sample(const uint32_t sums[LANES], bool varied)
+{
+	uint64_t hash = 0;
+
+	if (!varied)
+		return 0;
+	for (int lane = 0; lane < LANES; lane += 2)
+		hash = hash * 0xc2b2ae3d27d4eb4fu + ((uint64_t)sums[lane] << 32 | sums[lane + 1]);
+	return finish_hash(hash);
+}
+
+/* The SAMPLE pixels of a row from `bgrx` on, in LANES sums side by side. */
+static uint64_t hash_sample_portable(const uint8_t *bgrx)
+{
+	uint32_t sums[LANES] = { 0 }, first = load_pixel(bgrx), varied = 0;
+
+	for (int i = 0; i < SAMPLE; i += LANES) {
+		for (int lane = 0; lane < LANES; lane++) {
+			uint32_t pixel = load_pixel(bgrx + (size_t)(i + lane) * 4);
+
+			varied |= pixel ^ first;
+			sums[lane] = (sums[lane] << 5 | sums[lane] >> 27) + pixel;
+		}
+	}
+	return finish_sample(sums, varied);
+}
+
+#if HAVE_AVX2_KERNEL
+__attribute__((target("avx2"))) static uint64_t hash_sample_avx2(const uint8_t *bgrx)
+{
+	const __m256i colour = _mm256_set1_epi32((int)SE_MOTION_COLOUR), first = _mm256_set1_epi32((int)load_pixel(bgrx));
+	__m256i sum = _mm256_setzero_si256(), varied = _mm256_setzero_si256();
+	uint32_t sums[LANES];
+
+	for (int i = 0; i < SAMPLE; i += LANES) {
+		__m256i pixels = _mm256_and_si256(_mm256_loadu_si256((const __m256i *)(bgrx + (size_t)i * 4)), colour);
+
+		varied = _mm256_or_si256(varied, _mm256_xor_si256(pixels, first));
+		sum = _mm256_add_epi32(_mm256_or_si256(_mm256_slli_epi32(sum, 5), _mm256_srli_epi32(sum, 27)), pixels);
+	}
+	_mm256_storeu_si256((__m256i *)sums, sum);
+	return finish_sample(sums, !_mm256_testz_si256(varied, varied));
+}
+#endif
 
 /* Where sample `index` of `count` begins, in an extent of `length`: in the middle of its share. */
 static int sample_at(int index, int count, int length, int size)
@@ -64,30 +100,79 @@ static int sample_at(int index, int count, int length, int size)
 	return (int)((int64_t)(2 * index + 1) * length / (2 * count)) - size / 2;
 }
 
-static void hash_rows(const struct se_motion_view *view, int which, int strips, int size, uint64_t *out)
+#if HAVE_AVX2_KERNEL
+static bool use_avx2(void)
 {
-	struct se_rect area = view->area;
+	return !portable_only && __builtin_cpu_supports("avx2");
+}
+#endif
 
-	for (int strip = 0; strip < strips; strip++, out += area.h) {
-		int x = area.x + sample_at(strip, strips, area.w, size);
+/* Adds a row to the hashes of its columns. */
+static ALWAYS_INLINE void add_row_body(const uint8_t *restrict row, const uint8_t *restrict top, int count,
+                                       uint32_t *restrict sums, uint32_t *restrict varied)
+{
+	for (int i = 0; i < count; i++) {
+		uint32_t pixel = load_pixel(row + (size_t)i * 4);
 
-		for (int y = 0; y < area.h; y++)
-			out[y] = hash_row(which ? se_motion_after(view, x, area.y + y) : se_motion_before(view, x, area.y + y), size);
+		sums[i] = (sums[i] << 5 | sums[i] >> 27) + pixel;
+		varied[i] |= pixel ^ load_pixel(top + (size_t)i * 4);
 	}
 }
 
-/* All columns side by side, in a form that compilers vectorise. */
-static void add_row(const uint8_t *restrict row, const uint8_t *restrict top, int count, uint32_t *restrict sums,
-                    uint32_t *restrict varied)
+static void add_row_portable(const uint8_t *row, const uint8_t *top, int count, uint32_t *sums, uint32_t *varied)
 {
-	for (int i = 0; i < count; i++) {
-		uint32_t pixel, first;
+	add_row_body(row, top, count, sums, varied);
+}
 
-		memcpy(&pixel, row + (size_t)i * 4, 4);
-		memcpy(&first, top + (size_t)i * 4, 4);
-		sums[i] = (sums[i] << 5 | sums[i] >> 27) + (pixel & SE_MOTION_COLOUR);
-		varied[i] |= (pixel ^ first) & SE_MOTION_COLOUR;
+#if HAVE_AVX2_KERNEL
+__attribute__((target("avx2"))) static void add_row_avx2(const uint8_t *row, const uint8_t *top, int count, uint32_t *sums,
+                                                         uint32_t *varied)
+{
+	add_row_body(row, top, count, sums, varied);
+}
+#endif
+
+/* The first `width` pixels, where there are no more: what is missing repeats the first. */
+static uint64_t hash_narrow(const uint8_t *bgrx, int width)
+{
+	uint8_t sample[SAMPLE * 4];
+
+	for (int i = 0; i < SAMPLE; i++)
+		memcpy(sample + i * 4, bgrx + (size_t)(i < width ? i : 0) * 4, 4);
+	return hash_sample_portable(sample);
+}
+
+/* Row by row, for memory's sake. */
+static void hash_rows(const struct se_motion_view *view, int which, int strips, uint64_t *out)
+{
+	uint64_t (*hash)(const uint8_t *) = hash_sample_portable;
+	struct se_rect area = view->area;
+	int offsets[SE_MOTION_STRIPS];
+
+#if HAVE_AVX2_KERNEL
+	if (use_avx2())
+		hash = hash_sample_avx2;
+#endif
+	for (int strip = 0; strip < strips; strip++)
+		offsets[strip] = sample_at(strip, strips, area.w, SAMPLE) * 4;
+	for (int y = 0; y < area.h; y++) {
+		const uint8_t *row = which ? se_motion_after(view, area.x, area.y + y) : se_motion_before(view, area.x, area.y + y);
+
+		for (int strip = 0; strip < strips; strip++)
+			out[(size_t)strip * (size_t)area.h + (size_t)y] =
+				area.w < SAMPLE ? hash_narrow(row, area.w) : hash(row + offsets[strip]);
 	}
+}
+
+static void add_row(const uint8_t *row, const uint8_t *top, int count, uint32_t *sums, uint32_t *varied)
+{
+#if HAVE_AVX2_KERNEL
+	if (use_avx2()) {
+		add_row_avx2(row, top, count, sums, varied);
+		return;
+	}
+#endif
+	add_row_portable(row, top, count, sums, varied);
 }
 
 static void hash_columns(struct se_motion *self, const struct se_motion_view *view, int which, int strips, int size,
@@ -193,7 +278,7 @@ int se_motion_vote(struct se_motion *self, const struct se_motion_view *view, bo
 		if (horizontal)
 			hash_columns(self, view, which, strips, size, self->hashes[which]);
 		else
-			hash_rows(view, which, strips, size, self->hashes[which]);
+			hash_rows(view, which, strips, self->hashes[which]);
 		combine(self->hashes[which], strips, lines);
 	}
 	memset(self->votes, 0, (size_t)(2 * lines + 1) * sizeof *self->votes);

@@ -211,6 +211,12 @@ static void check_refusal(struct se_lossless *self, uint32_t *seed)
 	      "a range that is none");
 	CHECK(strstr(se_error_message(), "2 lossless rectangles"), "%s", se_error_message());
 	CHECK(se_lossless_bound(self, 1, 2) == 0, "bound");
+	CHECK(se_lossless_add(self, picture.pixels, picture.stride, (struct se_rect){ 4, 4, 9, 0 }, 300) == SE_E_INVALID &&
+	              strstr(se_error_message(), "9x0") && se_lossless_count(self) == 2,
+	      "an empty rectangle: %s", se_error_message());
+	CHECK(se_lossless_literals(picture.pixels, picture.stride, (struct se_rect){ 4, 4, 0, 9 }, 300) == 0, "of an empty one");
+	CHECK(se_lossless_add(self, picture.pixels, picture.stride, rects[0], -1) == 1, "nothing is allowed");
+	CHECK(se_lossless_add(self, picture.pixels, picture.stride, rects[0], 2000000000) == 0, "everything is allowed");
 	for (int round = 0; round < 200; round++) {
 		struct se_rect r = draw_rect(seed, &picture);
 		int most = draw_between(seed, 0, 400), verdict = se_lossless_literals(picture.pixels, picture.stride, r, most);

@@ -9,7 +9,7 @@
 #include "motion_private.h"
 
 static struct se_picture before, after, shown;
-static struct se_motion *finder;
+static struct se_motion *finder, *plain_finder; /* the second one without SIMD: the same calls, the same answers */
 
 /* ---- pictures ---- */
 
@@ -98,6 +98,7 @@ static bool within(struct se_rect outer, struct se_rect r)
 /* Asks the finder and holds it to its contract. Returns how many moves there were; *left is how many pixels differ after them. */
 static int find(struct se_rect area, const struct se_region *barred, struct se_move *moves, int *left)
 {
+	struct se_move plain[SE_MOTION_MAX];
 	int count;
 
 	for (int y = 0; y < before.height; y++) /* X does not count */
@@ -105,6 +106,10 @@ static int find(struct se_rect area, const struct se_region *barred, struct se_m
 			se_picture_at(&before, x, y)[3] ^= (uint8_t)(x * 7 + y);
 	count = se_motion_find(finder, &before, after.pixels, after.stride, area, barred, moves);
 	CHECK(count >= 0 && count <= SE_MOTION_MAX, "%d: %s", count, se_error_message());
+	se_motion_use_portable(true);
+	CHECK(se_motion_find(plain_finder, &before, after.pixels, after.stride, area, barred, plain) == count, "SIMD finds others");
+	se_motion_use_portable(false);
+	CHECK(memcmp(moves, plain, (size_t)count * sizeof *moves) == 0, "SIMD finds others");
 	copy_all(&shown, &before);
 	for (int i = 0; i < count; i++) {
 		struct se_rect r = moves[i].rect, source = se_move_source(moves[i]);
@@ -148,7 +153,8 @@ static void check_scroll(int distance, bool horizontal)
 	moved = se_rect_intersect((struct se_rect){ page.x + dx, page.y + dy, page.w, page.h }, page);
 	left = differing(&shown, &after, moved);
 	CHECK(left == 0, "%d pixels of what has scrolled by %d,%d are left", left, dx, dy);
-	CHECK(se_motion_find(finder, &after, after.pixels, after.stride, window, NULL, moves) == 0, "nothing has changed");
+	copy_all(&before, &after);
+	CHECK(find(window, NULL, moves, &left) == 0 && left == 0, "nothing has changed");
 }
 
 /* A window dragged over a wallpaper. */
@@ -355,7 +361,8 @@ void test_motion(void)
 	static const int drags[][2] = { { 5, 3 }, { -1, 1 }, { 40, -30 }, { -120, -90 }, { 133, 71 }, { 0, 25 }, { -25, 0 } };
 
 	finder = se_motion_new();
-	CHECK(finder, "%s", se_error_message());
+	plain_finder = se_motion_new();
+	CHECK(finder && plain_finder, "%s", se_error_message());
 	check_kernel();
 	for (size_t i = 0; i < sizeof distances / sizeof *distances; i++) {
 		check_scroll(distances[i], false);
@@ -372,6 +379,7 @@ void test_motion(void)
 	check_random();
 	check_patience();
 	se_motion_free(finder);
+	se_motion_free(plain_finder);
 	se_motion_free(NULL);
 	se_picture_free(&before);
 	se_picture_free(&after);
