@@ -28,9 +28,9 @@ int se_activity_resize(struct se_activity *self, int width, int height);
 void se_activity_touch(struct se_activity *self, struct se_rect rect, int literals, uint64_t now);
 
 /* Finds the video regions: out[i] is region i, empty (w and h 0) if there is none; returns how many there are. A region keeps
- * its index i (hence its stream) while it lives and stays as it is while the video jitters; a changed rectangle needs an encoder of the
- * new size and a key frame. Rectangles are disjoint, begin at multiples of 16 and end at such or at the picture's edge. When more than
- * 55 % of the picture moves the region is all of it. */
+ * its index i (hence its stream) while it lives and stays as it is while the video jitters; a changed rectangle needs an
+ * encoder of the new size and a key frame. Rectangles are disjoint, begin at multiples of 16 and end at such or at the
+ * picture's edge. When more than 55 % of the picture moves the region is all of it. */
 int se_activity_regions(struct se_activity *self, uint64_t now, struct se_rect out[SE_ACTIVITY_REGIONS]);
 
 /* When se_activity_regions should be asked again though nothing changes (a region may be over), or UINT64_MAX. */

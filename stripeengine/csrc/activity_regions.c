@@ -89,7 +89,7 @@ static struct se_rect snap(const struct se_activity *self, struct se_rect rect)
 	return rect;
 }
 
-/* Adds a rectangle to the wishes; if there are too many already, to the one it enlarges least, unless that one is larger itself. */
+/* Adds a rectangle to the wishes; where there are too many the largest stay. */
 static int add_wish(struct se_rect *wishes, int count, struct se_rect rect)
 {
 	for (int i = 0; i < count; i++) {

@@ -42,7 +42,8 @@ size_t se_lossless_bound(const struct se_lossless *self, size_t first, size_t co
 int se_lossless_finish(struct se_lossless *self, size_t first, size_t count, struct se_buffer *out);
 
 /* How many of 1000 pixels of `rect` pass 1 would leave as literals, without doing it: the classifier of text against
- * photograph. Stops, with some value above `most`, as soon as it is certain to be above; 1000 never stops. 0 if empty. Pure, any thread. */
+ * photograph. Stops, with some value above `most`, as soon as it is certain to be above; 1000 never stops. 0 if empty.
+ * Pure, any thread. */
 int se_lossless_literals(const uint8_t *pixels, size_t stride, struct se_rect rect, int most);
 
 /* True if `rect` is best sent losslessly: small, or few literals. Pure, any thread. */

@@ -7,7 +7,7 @@
 #include "picture.h"
 
 #define PHOTO 900
-#define TEXT 80
+#define TEXT 150 /* dense */
 #define START 5000000u
 
 static struct se_rect regions[SE_ACTIVITY_REGIONS];
@@ -143,6 +143,24 @@ static void check_whole(void)
 	se_activity_free(self);
 }
 
+/* A video whose parts begin one after the other opens one region, once. */
+static void check_opening(void)
+{
+	struct se_activity *self = open_grid(1920, 1080);
+	uint64_t now = START;
+
+	for (int i = 0; i < 40; i++, now += 33333u) {
+		struct se_rect before[SE_ACTIVITY_REGIONS];
+
+		memcpy(before, regions, sizeof before);
+		se_activity_touch(self, (struct se_rect){ 320, 160, 640, i < 2 ? 180 : 368 }, PHOTO, now);
+		se_activity_regions(self, now, regions);
+		resizes += memcmp(before, regions, sizeof before) != 0;
+	}
+	CHECK(is(regions[0], 320, 160, 640, 368) && resizes == 1, "%d changes", resizes);
+	se_activity_free(self);
+}
+
 /* A video that becomes smaller or moves takes its region along, in few steps. */
 static void check_changes(void)
 {
@@ -240,6 +258,7 @@ void test_activity(void)
 	check_others();
 	check_two();
 	check_whole();
+	check_opening();
 	check_changes();
 	check_random();
 	check_rates();

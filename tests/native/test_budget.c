@@ -29,7 +29,7 @@ static int64_t busiest(int count, int64_t *all)
 	return most;
 }
 
-/* A sender that always has more, in messages of all sizes up to `largest`, waits for due() and keeps to the rate; it also uses it. */
+/* A sender that always has more, in messages of all sizes up to `largest`, and waits for due(), keeps to the rate. */
 static void check_greedy(uint32_t *seed, int kbps, int64_t largest)
 {
 	const int64_t rate = (int64_t)kbps * 125;
