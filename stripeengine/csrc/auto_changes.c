@@ -59,6 +59,15 @@ static bool may_receive(const struct se_auto *self, struct se_rect rect)
 	return true;
 }
 
+/* True if a search would be in vain: all of it is a video's. */
+static bool in_one_video(const struct se_auto *self, struct se_rect rect)
+{
+	for (int i = 0; i < SE_ACTIVITY_REGIONS; i++)
+		if (se_rect_area(se_rect_intersect(rect, self->videos[i].rect)) == se_rect_area(rect))
+			return true;
+	return false;
+}
+
 static int move_inside(struct se_engine *engine, struct se_rect area, const struct se_region *barred, uint64_t now)
 {
 	struct se_auto *self = &engine->automatic;
@@ -87,7 +96,7 @@ static int find_moves(struct se_engine *engine, uint64_t now)
 	size_t before = self->op_count;
 
 	for (int i = 0; i < count && code == SE_OK; i++) {
-		if (se_rect_area(areas[i]) < SE_MOTION_LEAST_AREA)
+		if (se_rect_area(areas[i]) < SE_MOTION_LEAST_AREA || in_one_video(self, areas[i]))
 			continue;
 		se_tiles_worse(&self->tiles, SE_TILE_H264, &barred);
 		code = move_inside(engine, areas[i], se_region_empty(&barred) ? NULL : &barred, now);
