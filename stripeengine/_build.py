@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "stripeengine" / "csrc"
 # The order matters to cffi: decl_x11.h uses the types of decl.h.
 DECLARATIONS = ("decl.h", "decl_x11.h")
-LIBRARIES = ["xcb", "xcb-shm", "xcb-damage", "xcb-xfixes", "xcb-randr", "xcb-xtest", "libturbojpeg", "libxxhash"]
+LIBRARIES = ["xcb", "xcb-shm", "xcb-damage", "xcb-xfixes", "xcb-randr", "xcb-xtest"]
+LIBRARIES += ["libturbojpeg", "libxxhash", "libdeflate"]
 
 
 def with_x264() -> bool:
@@ -36,7 +37,7 @@ def pkg_config(option: str, libraries: list[str]) -> list[str]:
         raise SystemExit(
             f"the engine cannot be built, a library is missing: {done.stderr.strip()}\n"
             "On Debian: apt-get install libxcb1-dev libxcb-shm0-dev libxcb-damage0-dev libxcb-xfixes0-dev "
-            "libxcb-randr0-dev libxcb-xtest0-dev libturbojpeg0-dev libxxhash-dev libx264-dev\n"
+            "libxcb-randr0-dev libxcb-xtest0-dev libturbojpeg0-dev libxxhash-dev libdeflate-dev libx264-dev\n"
             "(STRIPEENGINE_X264=0 builds without x264)"
         )
     return shlex.split(done.stdout)

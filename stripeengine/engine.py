@@ -75,7 +75,7 @@ atexit.register(_close_all)
 def _native_settings(settings: EngineSettings) -> Any:
     check_mode(settings.mode)
     values = settings.as_dict()
-    values["mode"] = lib.SE_MODE_H264 if settings.mode == "h264" else lib.SE_MODE_JPEG
+    values["mode"] = getattr(lib, f"SE_MODE_{settings.mode.upper()}")
     values["chroma"] = int(settings.chroma)
     return ffi.new("struct se_settings *", values)
 

@@ -79,8 +79,9 @@ class EngineSettings:
 
     mode: str = _setting(
         "jpeg",
-        "How changes are encoded: single pictures (jpeg) or a video stream per stripe (h264).",
-        choices=("jpeg", "h264"),
+        "How changes are encoded: single pictures (jpeg), a video stream per stripe (h264), each change in its "
+        "cheapest form (auto), or every frame exact (lossless).",
+        choices=("jpeg", "h264", "auto", "lossless"),
     )
     framerate: int = _setting(60, "Most frames sent in a second.", minimum=1, maximum=240, unit="frames/s")
     chroma: str = _setting(
@@ -89,7 +90,7 @@ class EngineSettings:
         choices=("420", "444"),
     )
     jpeg_quality: int = _setting(
-        70, "Quality of changes in JPEG mode while they move.", minimum=1, maximum=100, unit="quality"
+        70, "Quality of changes sent as JPEG while they move.", minimum=1, maximum=100, unit="quality"
     )
     paint_over: bool = _setting(True, "Send an area once more in better quality when it has come to rest.")
     paint_over_jpeg_quality: int = _setting(
@@ -119,6 +120,24 @@ class EngineSettings:
         maximum=60000,
         step=100,
         unit="ms",
+    )
+    lossless_when_still: bool = _setting(
+        True, "In auto mode, send what was sent with losses once more exactly when it has come to rest."
+    )
+    repair_delay_ms: int = _setting(
+        200,
+        "In auto mode, how long a place must be still before it is sent exactly.",
+        minimum=20,
+        maximum=5000,
+        unit="ms",
+    )
+    max_kbps: int = _setting(
+        0,
+        "In auto and lossless mode, most kilobits sent in a second: first quality falls, then frames are left out; "
+        "0 sets no bound.",
+        minimum=0,
+        maximum=1000000,
+        unit="kbit/s",
     )
 
     def __post_init__(self) -> None:

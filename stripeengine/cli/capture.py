@@ -31,7 +31,7 @@ def add_parser(commands: Any) -> None:
     """Add the subcommand to an argparse sub-parser collection."""
     parser = commands.add_parser("capture", help="capture an X display and report CPU, bytes, frames and latency")
     parser.add_argument("--display", default=None, help="X display, such as :0 (default: DISPLAY)")
-    parser.add_argument("--mode", default=None, help="jpeg or h264; short for --set mode=…")
+    parser.add_argument("--mode", default=None, help="jpeg, h264, auto or lossless; short for --set mode=…")
     parser.add_argument("--seconds", type=float, default=None, help="how long (default: until Ctrl-C)")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting; see 'settings' (may be repeated)"

@@ -34,7 +34,9 @@ const char *se_error_message(void);
 
 enum se_mode {
 	SE_MODE_JPEG = 0,
-	SE_MODE_H264 = 1
+	SE_MODE_H264 = 1,
+	SE_MODE_AUTO = 2,
+	SE_MODE_LOSSLESS = 3
 };
 
 struct se_settings {
@@ -49,6 +51,9 @@ struct se_settings {
 	int paint_over_crf;
 	int stripe_height; /* 0: chosen by mode */
 	int verify_interval_ms;
+	int lossless_when_still; /* 0 or 1; auto */
+	int repair_delay_ms;     /* auto */
+	int max_kbps;            /* auto and lossless; 0: no bound */
 };
 
 /* 1 if the library was built with x264, else 0. */

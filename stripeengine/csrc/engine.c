@@ -126,6 +126,7 @@ void se_engine_free(struct se_engine *self)
 		se_frame_unref(self->slot[i]);
 	free(self->slot);
 	se_cursor_copy_free(self->cursor);
+	se_auto_free(&self->automatic);
 	se_jobs_free(&self->jobs);
 	se_stripes_free(&self->stripes);
 	se_picture_free(&self->reference);

@@ -39,6 +39,7 @@ int se_engine_layout(struct se_engine *self)
 	if (!self->refresh && se_region_empty(&self->dirty))
 		self->dirty_since = se_now_us();
 	se_region_clear(&self->dirty);
+	se_engine_auto_resized(self);
 	self->refresh = true;
 	self->resized = true;
 	return SE_OK;

@@ -54,6 +54,7 @@ static struct se_job *add_job(struct se_engine *self, struct se_stripe *stripe, 
 		return NULL;
 	job->rect = rect;
 	job->stripe = stripe;
+	job->encoder = &stripe->encoder;
 	job->stream = (uint16_t)(stripe - self->stripes.items);
 	job->mode = settings->mode;
 	job->chroma = settings->chroma;
@@ -167,15 +168,15 @@ static int reserve_slot(struct se_engine *self, size_t count)
 	return SE_OK;
 }
 
-/* Packs what was encoded into messages. Returns how many ops are in them; *messages are in `packed`. */
-static size_t pack(struct se_engine *self, struct se_frame **packed, size_t *messages, uint64_t capture_us,
-                   uint64_t begun_us)
+/* Packs ops into messages. Returns how many ops are in them; *messages are in `packed`. */
+static size_t pack(struct se_engine *self, const struct se_op *ops, size_t op_count, struct se_frame **packed,
+                   size_t *messages, uint64_t capture_us, uint64_t begun_us)
 {
 	size_t done = 0;
 
 	*messages = 0;
-	while (done < self->jobs.op_count) {
-		size_t count = se_frame_fit(self->jobs.ops + done, self->jobs.op_count - done);
+	while (done < op_count) {
+		size_t count = se_frame_fit(ops + done, op_count - done);
 		struct se_frame_info info = {
 			.kind = SE_KIND_FRAME,
 			.flags = self->resized ? SE_FLAG_RESIZED : 0,
@@ -187,7 +188,7 @@ static size_t pack(struct se_engine *self, struct se_frame **packed, size_t *mes
 			.encode_us = (uint32_t)(se_now_us() - begun_us),
 		};
 
-		packed[*messages] = se_frame_pack(&info, self->jobs.ops + done, count);
+		packed[*messages] = se_frame_pack(&info, ops + done, count);
 		if (!packed[*messages])
 			break;
 		++*messages;
@@ -225,8 +226,7 @@ static void hand_out(struct se_engine *self, struct se_frame **packed, size_t me
 	se_engine_signal(self->event_fd);
 }
 
-/* Failures are retried with the next frame, until there were too many in a row. `code` is that of one of the failures. */
-static int judge(struct se_engine *self, int code, const char *text, bool partial)
+int se_engine_judge(struct se_engine *self, int code, const char *text, bool partial)
 {
 	if (code == SE_OK) {
 		self->failures_in_a_row = 0;
@@ -238,27 +238,47 @@ static int judge(struct se_engine *self, int code, const char *text, bool partia
 	return se_error_set(code, "encoding failed for many frames in a row: %.200s", text);
 }
 
+size_t se_engine_send(struct se_engine *self, const struct se_op *ops, size_t count, uint64_t capture_us,
+                      uint64_t begun_us, bool changed, int *code, size_t *bytes)
+{
+	struct se_frame **packed = calloc(count + 1, sizeof *packed);
+	size_t messages = 0, sent = 0;
+
+	*code = SE_OK;
+	*bytes = 0;
+	pthread_mutex_lock(&self->lock); /* `slot` is shared */
+	if (!packed)
+		*code = se_error_set(SE_E_NOMEM, "out of memory: %zu messages", count);
+	else
+		*code = reserve_slot(self, count);
+	pthread_mutex_unlock(&self->lock);
+	if (*code == SE_OK)
+		sent = pack(self, ops, count, packed, &messages, capture_us, begun_us);
+	if (sent < count && *code == SE_OK)
+		*code = SE_E_ENCODER;
+	if (messages > 0) {
+		self->copies_waiting = false;
+		for (size_t i = 0; i < sent; i++)
+			self->copies_waiting = self->copies_waiting || ops[i].kind == SE_OP_COPY;
+		for (size_t i = 0; i < messages; i++)
+			*bytes += se_frame_size(packed[i]);
+		hand_out(self, packed, messages, sent, changed ? se_now_us() - capture_us : SE_NEVER);
+	}
+	free(packed);
+	return sent;
+}
+
 static int finish(struct se_engine *self, uint64_t capture_us, uint64_t begun_us, bool changed)
 {
 	struct se_jobs *jobs = &self->jobs;
-	struct se_frame **packed = calloc(jobs->op_count + 1, sizeof *packed);
 	const char *text = "";
-	size_t messages = 0, sent = 0;
+	size_t bytes, sent;
 	uint64_t now;
-	int code = SE_OK;
+	int code;
 
-	pthread_mutex_lock(&self->lock); /* `slot` is shared */
-	if (!packed)
-		code = se_error_set(SE_E_NOMEM, "out of memory: %zu messages", jobs->op_count);
-	else
-		code = reserve_slot(self, jobs->op_count);
-	pthread_mutex_unlock(&self->lock);
-	if (code == SE_OK)
-		sent = pack(self, packed, &messages, capture_us, begun_us);
-	if (sent < jobs->op_count) {
-		code = code < 0 ? code : SE_E_ENCODER;
+	sent = se_engine_send(self, jobs->ops, jobs->op_count, capture_us, begun_us, changed, &code, &bytes);
+	if (code < 0)
 		text = se_error_message();
-	}
 	now = se_now_us();
 	for (size_t i = 0; i < jobs->op_count; i++)
 		if (i < sent)
@@ -272,10 +292,7 @@ static int finish(struct se_engine *self, uint64_t capture_us, uint64_t begun_us
 		code = jobs->items[i].code;
 		text = jobs->items[i].text;
 	}
-	if (messages > 0)
-		hand_out(self, packed, messages, sent, changed ? now - capture_us : SE_NEVER);
-	free(packed);
-	return judge(self, code, text, sent > 0);
+	return se_engine_judge(self, code, text, sent > 0);
 }
 
 int se_engine_build(struct se_engine *self, uint64_t capture_us, uint64_t begun_us)
@@ -287,12 +304,12 @@ int se_engine_build(struct se_engine *self, uint64_t capture_us, uint64_t begun_
 	/* Out of memory while collecting: what has no job yet has stayed in its stripe. */
 	code = collect(self, begun_us);
 	if (jobs->count == 0)
-		return judge(self, code, "out of memory", false);
+		return se_engine_judge(self, code, "out of memory", false);
 	code = se_jobs_run(jobs, &self->helper_cpu_ns);
 	if (code < 0) {
 		for (size_t i = 0; i < jobs->count; i++)
 			put_back(&jobs->items[i]);
-		code = judge(self, code, "out of memory", false);
+		code = se_engine_judge(self, code, "out of memory", false);
 		return code < 0 ? code : 1;
 	}
 	code = finish(self, capture_us, begun_us, changed);

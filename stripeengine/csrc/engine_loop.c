@@ -33,7 +33,8 @@ static uint64_t later(uint64_t a, uint64_t b)
 
 static bool has_changes(const struct se_engine *self)
 {
-	return self->refresh || !se_region_empty(&self->dirty) || se_stripes_changed(&self->stripes);
+	return self->refresh || !se_region_empty(&self->dirty) || se_stripes_changed(&self->stripes) ||
+	       se_engine_auto_changed(self);
 }
 
 static uint64_t scan_due(const struct se_engine *self)
@@ -46,7 +47,8 @@ static uint64_t scan_due(const struct se_engine *self)
 /* When a frame should be looked for next. */
 static uint64_t work_due(const struct se_engine *self)
 {
-	uint64_t due = earlier(se_engine_paint_due(self), scan_due(self));
+	bool is_auto = se_mode_is_auto(self->settings.mode);
+	uint64_t due = earlier(is_auto ? se_engine_auto_due(self) : se_engine_paint_due(self), scan_due(self));
 
 	if (has_changes(self))
 		return self->next_frame_us;
@@ -155,6 +157,7 @@ static int apply_settings(struct se_engine *self, const struct se_settings *want
 
 	/* Waiting for the end of a slow period would make a faster one start late. */
 	self->next_frame_us = earlier(self->next_frame_us, se_now_us() + 1000000u / (uint64_t)wanted->framerate);
+	se_engine_auto_switch(self, self->settings.mode, wanted->mode);
 	self->settings = *wanted;
 	if (other_codec)
 		se_stripes_drop_encoders(&self->stripes);
@@ -174,6 +177,7 @@ static void arm_key_frames(struct se_engine *self, uint64_t now)
 		self->key_armed_us = now;
 		for (int i = 0; i < self->stripes.count; i++)
 			self->stripes.items[i].key_due = true;
+		se_engine_auto_request_keys(self);
 	}
 	pthread_mutex_unlock(&self->lock);
 }
@@ -228,7 +232,8 @@ static int work(struct se_engine *self, uint64_t now)
 			return code == SE_E_AGAIN ? SE_OK : code;
 	}
 	arm_key_frames(self, now);
-	code = se_engine_build(self, capture_us, now);
+	code = se_mode_is_auto(self->settings.mode) ? se_engine_auto_build(self, capture_us, now)
+	                                            : se_engine_build(self, capture_us, now);
 	if (code > 0)
 		pace(self, now);
 	return code < 0 ? code : SE_OK;
@@ -299,6 +304,7 @@ void *se_engine_main(void *argument)
 	if (code < 0)
 		fail(self, code);
 	se_stripes_drop_encoders(&self->stripes);
+	se_auto_free(&self->automatic);
 	pthread_mutex_lock(&self->lock);
 	self->running = false;
 	pthread_cond_broadcast(&self->answered);

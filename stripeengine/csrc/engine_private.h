@@ -5,6 +5,7 @@
  * engine_capture.c   from damage to changed rectangles and the reference picture
  * engine_frame.c     from changed rectangles and due paint-overs to finished messages
  * engine_snapshot.c  the whole picture for a newcomer
+ * engine_auto.c      modes auto and lossless, which cut the picture otherwise (auto_mode.h)
  *
  * The reference picture holds what was last captured, which is what viewers have once the finished messages and the
  * stripes' `changed` rectangles have reached them. Encoders read it, never the source.
@@ -15,6 +16,7 @@
 #include <pthread.h>
 #include <sys/types.h>
 
+#include "auto_mode.h"
 #include "jobs.h"
 #include "source.h"
 #include "stripes.h"
@@ -67,6 +69,8 @@ struct se_engine {
 	struct se_picture reference;
 	struct se_stripes stripes;
 	struct se_jobs jobs;
+	struct se_auto automatic; /* modes auto and lossless; empty in the others */
+	bool copies_waiting;      /* the newest messages hold copies: who starts between them would copy twice */
 	struct se_region dirty;  /* may have changed since the last capture */
 	uint64_t dirty_since;    /* when it became non-empty */
 	bool refresh;            /* everything is to be sent: start or resize */
@@ -98,8 +102,35 @@ int se_engine_layout(struct se_engine *self);
  * anything to encode, 0 if not, a negative code when it has failed for good. */
 int se_engine_build(struct se_engine *self, uint64_t capture_us, uint64_t begun_us);
 
+/* Packs ops into messages and hands them out; `changed` notes the latency. Returns how many ops are in them; of fewer than
+ * `count`, *code tells why. *bytes is the messages' size. */
+size_t se_engine_send(struct se_engine *self, const struct se_op *ops, size_t count, uint64_t capture_us,
+                      uint64_t begun_us, bool changed, int *code, size_t *bytes);
+
+/* Failures are retried with the next frame, until there were too many in a row: then negative. `code` is that of one of the
+ * failures, `partial` that something was sent all the same. */
+int se_engine_judge(struct se_engine *self, int code, const char *text, bool partial);
+
 /* When the next paint-over is due, or SE_NEVER. */
 uint64_t se_engine_paint_due(const struct se_engine *self);
+
+/* engine_auto.c: as se_engine_build, for the modes auto and lossless. */
+int se_engine_auto_build(struct se_engine *self, uint64_t capture_us, uint64_t now);
+
+/* When there is something to do though nothing has changed, or SE_NEVER; true if something waits to be sent. */
+uint64_t se_engine_auto_due(const struct se_engine *self);
+bool se_engine_auto_changed(const struct se_engine *self);
+
+/* The picture has another size; the mode is another (called with the stripes as they were); key frames are wanted. */
+void se_engine_auto_resized(struct se_engine *self);
+void se_engine_auto_switch(struct se_engine *self, int from, int to);
+void se_engine_auto_request_keys(struct se_engine *self);
+
+/* Empties the lists of a frame; its pixels are to come from `picture`. */
+void se_engine_auto_clear(struct se_engine *self, const struct se_picture *picture);
+
+/* auto_snapshot.c: encodes the picture as of the last finished message; the ops are in automatic.ops. */
+int se_engine_auto_snapshot(struct se_engine *self, int quality);
 
 /* engine_snapshot.c */
 void se_engine_answer_snapshot(struct se_engine *self, struct se_snapshot_request *request, uint32_t as_of);

@@ -2,7 +2,8 @@
  *
  * Its as-of is the last message *taken*. Messages finished but not taken have larger ids, so the receiver applies them on top; the
  * snapshot already shows what they show, and each op overwrites its whole rectangle, so nothing is shown wrong. A smaller
- * as-of than possible is on purpose: a key frame that waits to be taken still reaches the newcomer's decoder.
+ * as-of than possible is on purpose: a key frame that waits to be taken still reaches the newcomer's decoder. Copies alone must not be
+ * applied to what they have led to: where one waits, the as-of is the last message finished.
  */
 #include "engine_private.h"
 
@@ -37,9 +38,9 @@ static int collect(struct se_engine *self, int quality)
 	return SE_OK;
 }
 
-static int encode(struct se_engine *self)
+static int check_jobs(const struct se_engine *self)
 {
-	int code = se_jobs_run(&self->jobs, &self->helper_cpu_ns);
+	int code = SE_OK;
 
 	for (size_t i = 0; i < self->jobs.count && code == SE_OK; i++)
 		if (self->jobs.items[i].code < 0)
@@ -47,19 +48,19 @@ static int encode(struct se_engine *self)
 	return code;
 }
 
-static int pack(struct se_engine *self, struct se_snapshot_request *request, uint32_t as_of, uint64_t begun_us)
+static int pack(struct se_engine *self, struct se_snapshot_request *request, const struct se_op *ops, size_t op_count,
+                uint32_t as_of, uint64_t begun_us)
 {
-	const struct se_jobs *jobs = &self->jobs;
 	size_t done = 0;
 
-	request->frames = calloc(jobs->op_count + 1, sizeof(struct se_frame *));
+	request->frames = calloc(op_count + 1, sizeof(struct se_frame *));
 	if (!request->frames)
 		return se_error_set(SE_E_NOMEM, "out of memory: a snapshot");
 	do {
-		size_t count = se_frame_fit(jobs->ops + done, jobs->op_count - done);
+		size_t count = se_frame_fit(ops + done, op_count - done);
 		struct se_frame_info info = {
 			.kind = SE_KIND_SNAPSHOT,
-			.flags = done + count < jobs->op_count ? SE_FLAG_MORE : 0,
+			.flags = done + count < op_count ? SE_FLAG_MORE : 0,
 			.epoch = self->epoch,
 			.frame_id = as_of,
 			.width = self->reference.width,
@@ -67,7 +68,7 @@ static int pack(struct se_engine *self, struct se_snapshot_request *request, uin
 			.capture_us = begun_us,
 			.encode_us = (uint32_t)(se_now_us() - begun_us),
 		};
-		struct se_frame *frame = se_frame_pack(&info, jobs->ops + done, count);
+		struct se_frame *frame = se_frame_pack(&info, ops + done, count);
 
 		if (!frame)
 			return SE_E_NOMEM;
@@ -75,23 +76,35 @@ static int pack(struct se_engine *self, struct se_snapshot_request *request, uin
 			se_frame_stamp(frame, se_now_us());
 		request->frames[request->count++] = frame;
 		done += count;
-	} while (done < jobs->op_count);
+	} while (done < op_count);
 	return SE_OK;
 }
 
 void se_engine_answer_snapshot(struct se_engine *self, struct se_snapshot_request *request, uint32_t as_of)
 {
 	uint64_t begun_us = se_now_us();
+	const struct se_op *ops;
+	size_t count;
 	int code;
 
 	/* Just resized: messages that wait are of the old size and must not follow; the next one brings everything. */
-	if (self->refresh)
+	if (self->refresh || self->copies_waiting)
 		as_of = self->frame_id;
-	code = collect(self, request->quality);
+	if (se_mode_is_auto(self->settings.mode) && self->automatic.ready && !self->refresh) {
+		code = se_engine_auto_snapshot(self, request->quality);
+		ops = self->automatic.ops;
+		count = self->automatic.op_count;
+	} else {
+		code = collect(self, request->quality);
+		if (code == SE_OK)
+			code = se_jobs_run(&self->jobs, &self->helper_cpu_ns);
+		ops = self->jobs.ops;
+		count = self->jobs.op_count;
+	}
 	if (code == SE_OK)
-		code = encode(self);
+		code = check_jobs(self);
 	if (code == SE_OK)
-		code = pack(self, request, as_of, begun_us);
+		code = pack(self, request, ops, count, as_of, begun_us);
 	if (code == SE_OK)
 		return;
 	request->code = code;

@@ -32,15 +32,29 @@ static void put64(uint8_t *at, uint64_t value)
 	put32(at + 4, (uint32_t)(value >> 32));
 }
 
+/* True if the op at `index` has the payload of the one before. */
+static bool shares_payload(const struct se_op *ops, size_t index)
+{
+	return index > 0 && ops[index].kind == SE_OP_LOSSLESS && ops[index - 1].kind == SE_OP_LOSSLESS &&
+	       ops[index].payload == ops[index - 1].payload;
+}
+
 size_t se_frame_fit(const struct se_op *ops, size_t count)
 {
 	size_t size = SE_FRAME_HEADER, fits = 0;
+	bool batch = false;
 
-	while (fits < count && fits < SE_FRAME_MAX_OPS) {
-		size += SE_FRAME_RECORD + ops[fits].length; /* lengths are far below SIZE_MAX / ops */
-		if (fits > 0 && size > SE_FRAME_AIM)
+	while (fits < count) {
+		size_t end = fits + 1; /* of the ops that stay together */
+
+		while (end < count && shares_payload(ops, end))
+			end++;
+		/* Lengths are far below SIZE_MAX / ops. */
+		size += (end - fits) * SE_FRAME_RECORD + ops[fits].length;
+		if (fits > 0 && (size > SE_FRAME_AIM || end > SE_FRAME_MAX_OPS || (batch && ops[fits].kind == SE_OP_LOSSLESS)))
 			break;
-		fits++;
+		batch = batch || ops[fits].kind == SE_OP_LOSSLESS;
+		fits = end;
 	}
 	return fits;
 }
@@ -73,10 +87,13 @@ static void put_record(uint8_t *at, const struct se_op *op, size_t offset)
 	put16(at + 6, (unsigned)op->rect.y);
 	put16(at + 8, (unsigned)op->rect.w);
 	put16(at + 10, (unsigned)op->rect.h);
+	put16(at + 12, (unsigned)op->source_x);
+	put16(at + 14, (unsigned)op->source_y);
 	put32(at + 16, (uint32_t)offset);
 	put32(at + 20, (uint32_t)op->length);
 	put16(at + 24, (unsigned)op->payload_width);
 	put16(at + 26, (unsigned)op->payload_height);
+	put32(at + 28, op->value);
 }
 
 struct se_frame *se_frame_pack(const struct se_frame_info *info, const struct se_op *ops, size_t count)
@@ -90,6 +107,8 @@ struct se_frame *se_frame_pack(const struct se_frame_info *info, const struct se
 		return NULL;
 	}
 	for (size_t i = 0; i < count; i++) {
+		if (shares_payload(ops, i))
+			continue;
 		if (ops[i].length > SE_FRAME_MAX - payload_size) {
 			se_error_set(SE_E_ENCODER, "a message would exceed %u bytes", SE_FRAME_MAX);
 			return NULL;
@@ -112,7 +131,12 @@ struct se_frame *se_frame_pack(const struct se_frame_info *info, const struct se
 	put_header(self->data, info, count, payload_size);
 	payloads = self->data + SE_FRAME_HEADER + count * SE_FRAME_RECORD;
 	for (size_t i = 0; i < count; i++) {
-		put_record(self->data + SE_FRAME_HEADER + i * SE_FRAME_RECORD, &ops[i], offset);
+		bool shared = shares_payload(ops, i);
+
+		put_record(self->data + SE_FRAME_HEADER + i * SE_FRAME_RECORD, &ops[i],
+		           shared ? offset - ops[i].length : ops[i].length > 0 ? offset : 0);
+		if (shared || ops[i].length == 0)
+			continue;
 		memcpy(payloads + offset, ops[i].payload, ops[i].length);
 		offset += ops[i].length;
 	}

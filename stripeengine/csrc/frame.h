@@ -15,15 +15,18 @@
 
 enum { SE_KIND_FRAME = 1, SE_KIND_SNAPSHOT = 2 };
 enum { SE_FLAG_RESIZED = 1 << 0, SE_FLAG_MORE = 1 << 1 };
-enum { SE_OP_JPEG = 4, SE_OP_H264 = 5 };
+enum { SE_OP_FILL = 1, SE_OP_COPY = 2, SE_OP_LOSSLESS = 3, SE_OP_JPEG = 4, SE_OP_H264 = 5 };
 enum { SE_OP_KEY = 1 << 0, SE_OP_CROP = 1 << 1, SE_OP_FINAL = 1 << 2, SE_OP_444 = 1 << 3 };
 
 struct se_op {
 	uint8_t kind, flags;
 	uint16_t stream;
 	struct se_rect rect;
+	int source_x, source_y; /* copy */
+	uint32_t value;         /* fill: colour 0x00RRGGBB; lossless: index in its batch */
 	int payload_width, payload_height;
-	const uint8_t *payload; /* borrowed until packed */
+	const uint8_t *payload; /* borrowed until packed; NULL for fill and copy. Lossless ops of one batch follow one another
+	                           and have the same */
 	size_t length;
 };
 
@@ -36,7 +39,8 @@ struct se_frame_info {
 	uint32_t encode_us;
 };
 
-/* How many of the first ops go into one message: at least 1 if there are any. */
+/* How many of the first ops go into one message: at least 1 if there are any. A batch stays whole, and no message holds
+ * two; a batch has at most SE_FRAME_MAX_OPS ops. */
 size_t se_frame_fit(const struct se_op *ops, size_t count);
 
 /* A message of these ops, or NULL if there is no memory or it would exceed the bounds. */

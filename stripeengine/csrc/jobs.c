@@ -79,17 +79,17 @@ static int run_jpeg(const struct se_jobs *self, struct se_job *job)
 static int run_h264(const struct se_jobs *self, struct se_job *job)
 {
 	const struct se_picture *picture = self->picture;
-	struct se_stripe *stripe = job->stripe;
-	const uint8_t *origin = se_picture_at(picture, 0, job->rect.y);
+	const uint8_t *origin = se_picture_at(picture, job->rect.x, job->rect.y);
+	struct se_h264 **encoder = job->encoder;
 	int code;
 
-	if (stripe->encoder && !se_h264_fits(stripe->encoder, job->rect.w, job->rect.h, job->chroma)) {
-		se_h264_free(stripe->encoder);
-		stripe->encoder = NULL;
+	if (*encoder && !se_h264_fits(*encoder, job->rect.w, job->rect.h, job->chroma)) {
+		se_h264_free(*encoder);
+		*encoder = NULL;
 	}
-	if (!stripe->encoder) {
-		stripe->encoder = se_h264_open(job->rect.w, job->rect.h, job->chroma, job->quality, job->framerate);
-		if (!stripe->encoder)
+	if (!*encoder) {
+		*encoder = se_h264_open(job->rect.w, job->rect.h, job->chroma, job->quality, job->framerate);
+		if (!*encoder)
 			return SE_E_ENCODER;
 		se_region_clear(&job->changed);
 		se_region_add(&job->changed, job->rect);
@@ -97,14 +97,15 @@ static int run_h264(const struct se_jobs *self, struct se_job *job)
 	for (int i = 0; i < job->changed.count; i++) {
 		struct se_rect rect = job->changed.rects[i];
 
+		rect.x -= job->rect.x;
 		rect.y -= job->rect.y;
-		se_h264_update(stripe->encoder, origin, picture->stride, rect);
+		se_h264_update(*encoder, origin, picture->stride, rect);
 	}
-	se_h264_coded_size(stripe->encoder, &job->payload_width, &job->payload_height);
-	code = se_h264_encode(stripe->encoder, job->key, job->quality, &job->out);
+	se_h264_coded_size(*encoder, &job->payload_width, &job->payload_height);
+	code = se_h264_encode(*encoder, job->key, job->quality, &job->out);
 	if (code < 0) {
-		se_h264_free(stripe->encoder); /* its state and the viewers' have parted */
-		stripe->encoder = NULL;
+		se_h264_free(*encoder); /* its state and the viewers' have parted */
+		*encoder = NULL;
 		return code;
 	}
 	job->is_key = code == 1;
@@ -116,7 +117,10 @@ static void run_job(void *context, size_t index)
 	struct se_jobs *self = context;
 	struct se_job *job = &self->items[index];
 
-	job->code = job->mode == SE_MODE_JPEG ? run_jpeg(self, job) : run_h264(self, job);
+	if (job->mode == SE_MODE_LOSSLESS)
+		job->code = se_batch_encode(job->batch, self->picture);
+	else
+		job->code = job->mode == SE_MODE_JPEG ? run_jpeg(self, job) : run_h264(self, job);
 	if (job->code < 0)
 		snprintf(job->text, sizeof job->text, "%.159s", se_error_message());
 }
@@ -212,7 +216,7 @@ int se_jobs_run(struct se_jobs *self, uint64_t *helper_cpu_ns)
 		int64_t pixels = 0;
 
 		for (size_t i = begin; i < end; i++)
-			pixels += se_rect_area(self->items[i].rect);
+			pixels += self->items[i].batch ? self->items[i].batch->pixels : se_rect_area(self->items[i].rect);
 		se_pool_run(run_part, &part, end - begin, pixels >= PARALLEL_PIXELS, helper_cpu_ns);
 		for (size_t i = begin; i < end; i++)
 			if (too_large(&self->items[i]) && split(self, i) < 0)
@@ -220,7 +224,7 @@ int se_jobs_run(struct se_jobs *self, uint64_t *helper_cpu_ns)
 		begin = end;
 	}
 	for (size_t i = 0; i < self->count; i++)
-		if (self->items[i].code == SE_OK && !self->items[i].replaced)
+		if (self->items[i].code == SE_OK && !self->items[i].replaced && !self->items[i].batch)
 			add_op(self, i);
 	return SE_OK;
 }

@@ -6,16 +6,20 @@
 #ifndef SE_JOBS_H
 #define SE_JOBS_H
 
+#include "batch.h"
 #include "buffer.h"
 #include "frame.h"
 #include "picture.h"
 #include "stripes.h"
 
 struct se_job {
-	struct se_rect rect;       /* destination; of H.264 the whole stripe */
-	struct se_stripe *stripe;  /* NULL for a snapshot */
-	uint16_t stream;           /* index of the stripe; H.264 only */
-	int mode, chroma, framerate;
+	struct se_rect rect;       /* destination; of H.264 the whole stripe or region */
+	struct se_stripe *stripe;  /* NULL in a snapshot and in auto mode */
+	struct se_h264 **encoder;  /* H.264: where the encoder is kept; opened and closed as needed */
+	struct se_batch *batch;    /* SE_MODE_LOSSLESS: its rectangles, instead of rect; ops are left to the caller */
+	uint16_t stream;           /* index of the stripe or region; H.264 only */
+	int mode;                  /* the form: SE_MODE_JPEG, SE_MODE_H264 or SE_MODE_LOSSLESS */
+	int chroma, framerate;
 	int quality;               /* JPEG quality or CRF */
 	bool paint;                /* a paint-over, not a change */
 	bool key;                  /* H.264: must be a key frame */

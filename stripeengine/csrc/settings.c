@@ -22,6 +22,9 @@ static const struct {
 	{ "paint_over_crf", offsetof(struct se_settings, paint_over_crf), 5, 50 },
 	{ "stripe_height", offsetof(struct se_settings, stripe_height), 0, 1024 },
 	{ "verify_interval_ms", offsetof(struct se_settings, verify_interval_ms), 0, 60000 },
+	{ "lossless_when_still", offsetof(struct se_settings, lossless_when_still), 0, 1 },
+	{ "repair_delay_ms", offsetof(struct se_settings, repair_delay_ms), 20, 5000 },
+	{ "max_kbps", offsetof(struct se_settings, max_kbps), 0, 1000000 },
 };
 
 int se_settings_check(const struct se_settings *settings)
@@ -37,7 +40,7 @@ int se_settings_check(const struct se_settings *settings)
 		return se_error_set(SE_E_INVALID, "stripe_height must be a multiple of 16, not %d", settings->stripe_height);
 	if (settings->chroma != 420 && settings->chroma != 444)
 		return se_error_set(SE_E_INVALID, "chroma must be 420 or 444, not %d", settings->chroma);
-	if (settings->mode != SE_MODE_JPEG && settings->mode != SE_MODE_H264)
+	if (settings->mode < SE_MODE_JPEG || settings->mode > SE_MODE_LOSSLESS)
 		return se_error_set(SE_E_INVALID, "there is no mode %d", settings->mode);
 	if (settings->mode == SE_MODE_H264 && !se_has_h264())
 		return se_error_set(SE_E_UNSUPPORTED, "this engine was built without x264, so it has no H.264 mode: "
@@ -55,7 +58,7 @@ int se_settings_stripe_height(const struct se_settings *settings, int picture_he
 {
 	int least;
 
-	if (settings->mode == SE_MODE_JPEG)
+	if (settings->mode != SE_MODE_H264)
 		return settings->stripe_height ? settings->stripe_height : JPEG_STRIPE;
 	if (!settings->stripe_height)
 		return height_for(picture_height, H264_STRIPES);

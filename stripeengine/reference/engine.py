@@ -2,7 +2,8 @@
 
 One thread owns an engine; `step` does all the work and blocks for as long as the encoders take. Nothing here is
 clever: whole rows are compared, every picture is encoded from the source, and an H.264 stream that was painted over
-starts again with a key frame.
+starts again with a key frame. Mode auto is JPEG that ends exact (`lossless_when_still`), mode lossless is one batch of
+rectangles a message; neither copies, and `max_kbps` is not honoured.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import xxhash
 
 from .. import wire
 from ..errors import EngineError
+from ..lossless import encode_batch
 from ..settings import EngineSettings
 from .encoders import VideoEncoder, encode_jpeg
 from .source import Source
@@ -33,6 +35,7 @@ Rectangle = tuple[int, int, int, int]
 
 _KEY_FRAME_INTERVAL: Final = 1.0  # seconds between key frames on demand
 _CLOCK_GRAIN: Final = 1e-6  # seconds; sums of periods are not exact
+_LOSSLESS_PIXELS: Final = 49152  # of 4 bytes at worst: a batch of one rectangle fits a message
 _OP_ROOM: Final = wire.MESSAGE_AIM - wire.HEADER_SIZE - wire.OP_SIZE
 
 
@@ -171,7 +174,7 @@ class ReferenceEngine:
         try:
             resized = self._follow_size(now)
             encoded = self._encode_changes(now)
-            if self._settings.paint_over:
+            if self._settings.paint_over or self._ends_exact:
                 encoded += self._paint_over(now)
             if not encoded and not resized:
                 return False
@@ -262,9 +265,12 @@ class ReferenceEngine:
             x, y, w, h = changed
             self._sent[rows] = picture[rows]
             stripe.digest, stripe.changed_at = digest, now
-            if settings.mode == "jpeg":
+            if settings.mode == "lossless":
+                area, better = (x, y + stripe.y, w, h), False
+                encoded += self._lossless(area)
+            elif settings.mode != "h264":
                 area = (x, y + stripe.y, w, h)
-                better = settings.paint_over_jpeg_quality > settings.jpeg_quality
+                better = self._ends_exact or settings.paint_over_jpeg_quality > settings.jpeg_quality
                 final = settings.paint_over and not better
                 encoded += self._jpeg(area, settings.jpeg_quality, wire.FINAL if final else 0)
             else:
@@ -280,12 +286,17 @@ class ReferenceEngine:
         """Encode stripes that have come to rest once more: all of them as JPEG, one a frame as H.264 key frame."""
         settings = self._settings
         rest = settings.paint_over_trigger_frames / settings.framerate
+        if self._ends_exact:
+            rest = settings.repair_delay_ms / 1000 if settings.mode == "auto" else 0.0
         encoded: list[Encoded] = []
         for stripe in self._stripes:
             if stripe.unrefined is None or now - stripe.changed_at + _CLOCK_GRAIN < rest:
                 continue
-            if settings.mode == "jpeg":
-                encoded += self._jpeg(stripe.unrefined, settings.paint_over_jpeg_quality, wire.FINAL)
+            if settings.mode != "h264":
+                if self._ends_exact:
+                    encoded += self._lossless(stripe.unrefined)
+                else:
+                    encoded += self._jpeg(stripe.unrefined, settings.paint_over_jpeg_quality, wire.FINAL)
                 stripe.unrefined = None
                 continue
             stripe.encoder = None
@@ -293,6 +304,24 @@ class ReferenceEngine:
             stripe.unrefined = None
             break
         return encoded
+
+    @property
+    def _ends_exact(self) -> bool:
+        """Whether what stands still is sent without losses."""
+        settings = self._settings
+        return settings.mode == "lossless" or (settings.mode == "auto" and settings.lossless_when_still)
+
+    def _lossless(self, area: Rectangle) -> list[Encoded]:
+        """Encode what was last sent of ``area`` exactly, in parts of which each fits a message: a batch each."""
+        x, y, w, h = area
+        rows = max(1, _LOSSLESS_PIXELS // w)
+        return [
+            Encoded(
+                wire.LOSSLESS, wire.FINAL, 0, (x, top, w, min(rows, y + h - top)), (w, min(rows, y + h - top)),
+                encode_batch([self._sent[top : min(top + rows, y + h), x : x + w]]),
+            )
+            for top in range(y, y + h, rows)
+        ]  # fmt: skip
 
     def _jpeg(self, area: Rectangle, quality: int, flags: int) -> list[Encoded]:
         """Encode what was last sent of ``area``, in halves if one picture would not fit a message."""
@@ -362,12 +391,16 @@ def _digest(rows: Pixels) -> int:
 
 
 def _fill_messages(encoded: list[Encoded]) -> list[list[Encoded]]:
-    """Group ops, in order, into messages of at most `wire.MESSAGE_AIM` bytes; one too large for that goes alone."""
+    """Group ops, in order, into messages of at most `wire.MESSAGE_AIM` bytes; one too large for that goes alone.
+
+    A message holds one lossless batch at most.
+    """
     groups: list[list[Encoded]] = [[]]
     size = wire.HEADER_SIZE
     for item in encoded:
         cost = wire.OP_SIZE + len(item.payload)
-        if groups[-1] and (size + cost > wire.MESSAGE_AIM or len(groups[-1]) == wire.MAX_OPS):
+        full = size + cost > wire.MESSAGE_AIM or len(groups[-1]) == wire.MAX_OPS
+        if groups[-1] and (full or (item.kind == wire.LOSSLESS and any(e.kind == wire.LOSSLESS for e in groups[-1]))):
             groups.append([])
             size = wire.HEADER_SIZE
         groups[-1].append(item)

@@ -42,7 +42,7 @@ class Stripe:
 
 def stripe_height(settings: EngineSettings, picture_height: int) -> int:
     """Return the height of the stripes, a multiple of 16; the last one may be less."""
-    if settings.mode == "jpeg":
+    if settings.mode != "h264":
         return settings.stripe_height or _JPEG_HEIGHT
     if settings.stripe_height == 0:
         return _aligned_share(picture_height, _VIDEO_STRIPES)

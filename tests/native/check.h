@@ -36,11 +36,17 @@ void test_region(void);
 void test_damage(void);
 void test_colour(void);
 void test_pool(void);
+void test_budget(void);
+void test_lossless(void);
+void test_content(void);
+void test_activity(void);
+void test_motion(void);
 void test_frame(void);
 void test_settings(void);
 void test_engine(void);
 void test_stress(void);
 void test_scripted(void);
 void test_failures(void);
+void test_auto(void);
 
 #endif

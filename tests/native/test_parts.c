@@ -208,14 +208,41 @@ void test_pool(void)
 	CHECK(se_pool_size() >= 1 && se_pool_size() <= 64, "%d threads", se_pool_size());
 }
 
+/* Two batches, of two rectangles each: a message each, the payload once in it. */
+static void check_batches(const struct se_frame_info *info, const uint8_t *payload)
+{
+	struct se_op ops[] = {
+		{ SE_OP_COPY, 0, 0, { 0, 0, 9, 9 }, 3, 4, 0, 0, 0, NULL, 0 },
+		{ SE_OP_LOSSLESS, 0, 0, { 0, 0, 1, 1 }, 0, 0, 0, 1, 1, payload, 50 },
+		{ SE_OP_LOSSLESS, 0, 0, { 1, 0, 1, 1 }, 0, 0, 1, 1, 1, payload, 50 },
+		{ SE_OP_LOSSLESS, 0, 0, { 2, 0, 1, 1 }, 0, 0, 0, 1, 1, payload + 1, 50 },
+		{ SE_OP_LOSSLESS, 0, 0, { 3, 0, 1, 1 }, 0, 0, 1, 1, 1, payload + 1, 50 },
+		{ SE_OP_JPEG, 0, 0, { 5, 6, 7, 8 }, 0, 0, 0, 7, 8, payload, 20 },
+	};
+	const uint8_t *data;
+	struct se_frame *frame;
+
+	CHECK(se_frame_fit(ops, 6) == 3 && se_frame_fit(ops + 3, 3) == 3, "batches in a message");
+	frame = se_frame_pack(info, ops, 3);
+	CHECK(frame && se_frame_size(frame) == 48 + 3 * 32 + 50, "the payload once");
+	data = se_frame_data(frame);
+	CHECK(data[48 + 12] == 3 && data[48 + 14] == 4, "the copy's source");
+	CHECK(data[48 + 64 + 16] == 0 && data[48 + 64 + 20] == 50 && data[48 + 64 + 28] == 1, "the second rectangle");
+	se_frame_unref(frame);
+	frame = se_frame_pack(info, ops + 3, 3);
+	CHECK(frame && se_frame_size(frame) == 48 + 3 * 32 + 70, "batch and JPEG");
+	CHECK(se_frame_data(frame)[48 + 64 + 16] == 50, "the JPEG's offset");
+	se_frame_unref(frame);
+}
+
 void test_frame(void)
 {
 	static uint8_t payload[200000];
 	struct se_frame_info info = { SE_KIND_FRAME, SE_FLAG_RESIZED, 0x01020304, 7, 640, 480, 0x1122334455667788, 99 };
 	struct se_op ops[3] = {
-		{ SE_OP_JPEG, 0, 0, { 1, 2, 3, 4 }, 3, 4, payload, 100000 },
-		{ SE_OP_JPEG, SE_OP_FINAL, 0, { 5, 6, 7, 8 }, 7, 8, payload, 100000 },
-		{ SE_OP_H264, SE_OP_KEY, 9, { 0, 0, 640, 64 }, 640, 64, payload, 200000 },
+		{ SE_OP_JPEG, 0, 0, { 1, 2, 3, 4 }, 0, 0, 0, 3, 4, payload, 100000 },
+		{ SE_OP_JPEG, SE_OP_FINAL, 0, { 5, 6, 7, 8 }, 0, 0, 0, 7, 8, payload, 100000 },
+		{ SE_OP_H264, SE_OP_KEY, 9, { 0, 0, 640, 64 }, 0, 0, 0, 640, 64, payload, 200000 },
 	};
 	static const uint8_t head[] = { 1, 1, 48, 32, 4, 3, 2, 1, 7, 0, 0, 0, 0x80, 2, 0xe0, 1, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11 };
 	struct se_frame *frame;
@@ -236,11 +263,12 @@ void test_frame(void)
 	CHECK(!se_frame_pack(&info, ops, 1), "8 MB");
 	CHECK(strstr(se_error_message(), "8388608"), "%s", se_error_message());
 	CHECK(!se_frame_pack(&info, ops, 5000), "5000 ops");
+	check_batches(&info, payload);
 }
 
 void test_settings(void)
 {
-	struct se_settings good = { SE_MODE_JPEG, 420, 60, 70, 1, 92, 15, 25, 18, 0, 1000 }, bad;
+	struct se_settings good = { SE_MODE_JPEG, 420, 60, 70, 1, 92, 15, 25, 18, 0, 1000, 1, 200, 0 }, bad;
 
 	CHECK(se_settings_check(&good) == SE_OK, "%s", se_error_message());
 	CHECK(se_settings_stripe_height(&good, 1080) == 64, "JPEG");

@@ -29,7 +29,9 @@ static void random_settings(struct session *self)
 {
 	uint32_t *seed = &self->seed;
 	struct se_settings settings = {
-		.mode = se_has_h264() && draw(seed) % 2 ? SE_MODE_H264 : SE_MODE_JPEG,
+		/* All four. */
+		.mode = draw(seed) % 2 ? draw_between(seed, SE_MODE_AUTO, SE_MODE_LOSSLESS)
+		        : se_has_h264() && draw(seed) % 4 ? SE_MODE_H264 : SE_MODE_JPEG,
 		.chroma = draw(seed) % 2 ? 420 : 444,
 		.framerate = draw_between(seed, 30, 240),
 		.jpeg_quality = draw_between(seed, 1, 100),
@@ -40,6 +42,9 @@ static void random_settings(struct session *self)
 		.paint_over_crf = draw_between(seed, 5, 50),
 		.stripe_height = 16 * draw_between(seed, 0, 6),
 		.verify_interval_ms = 100,
+		.lossless_when_still = draw_between(seed, 0, 1),
+		.repair_delay_ms = draw_between(seed, 20, 100),
+		.max_kbps = draw(seed) % 4 ? 0 : draw_between(seed, 500, 20000),
 	};
 
 	CHECK(se_engine_update(self->engine, &settings) == SE_OK, "%s", se_error_message());
@@ -102,7 +107,7 @@ static void snapshot(struct session *self)
 static void *drive(void *argument)
 {
 	struct session *self = argument;
-	struct se_settings last = { SE_MODE_JPEG, 444, 120, 60, 1, 97, 3, 25, 18, 0, 1000 };
+	struct se_settings last = { SE_MODE_JPEG, 444, 120, 60, 1, 97, 3, 25, 18, 0, 1000, 1, 200, 0 };
 
 	for (int step = 0; step < STEPS; step++) {
 		switch (draw(&self->seed) % 16) {
@@ -183,7 +188,7 @@ static void check_end(struct session *self, int index)
 void test_stress(void)
 {
 	static struct session sessions[ENGINES];
-	struct se_settings first = { SE_MODE_JPEG, 420, 60, 70, 1, 92, 5, 25, 18, 0, 100 };
+	struct se_settings first = { SE_MODE_JPEG, 420, 60, 70, 1, 92, 5, 25, 18, 0, 100, 1, 200, 0 };
 
 	for (int i = 0; i < ENGINES; i++) {
 		struct session *self = &sessions[i];

@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "frame.h"
+#include "viewer_lossless.h"
 
 static uint32_t get(const uint8_t *at, int bytes)
 {
@@ -59,26 +60,84 @@ static void note_h264(struct viewer *self, const uint8_t *record, struct se_rect
 	self->h264_ops++;
 }
 
-static void apply_op(struct viewer *self, const uint8_t *record, const uint8_t *payloads, size_t payload_size)
+static void draw_fill(struct viewer *self, struct se_rect rect, uint32_t rgb)
+{
+	for (int y = rect.y; y < rect.y + rect.h; y++)
+		for (int x = rect.x; x < rect.x + rect.w; x++) {
+			uint8_t *at = se_picture_at(&self->picture, x, y);
+
+			at[0] = (uint8_t)rgb;
+			at[1] = (uint8_t)(rgb >> 8);
+			at[2] = (uint8_t)(rgb >> 16);
+		}
+}
+
+static void draw_copy(struct viewer *self, struct se_rect rect, int sx, int sy)
+{
+	struct se_picture *p = &self->picture;
+
+	CHECK(sx + rect.w <= p->width && sy + rect.h <= p->height, "copy from %d,%d %dx%d", sx, sy, rect.w, rect.h);
+	for (int i = 0; i < rect.h; i++) {
+		int row = sy < rect.y ? rect.h - 1 - i : i;
+
+		memmove(se_picture_at(p, rect.x, rect.y + row), se_picture_at(p, sx, sy + row), (size_t)rect.w * 4);
+	}
+}
+
+/* What is read while the ops of a message are applied. */
+struct applying {
+	const uint8_t *payloads;
+	size_t payload_size;
+	bool batch_open;
+	uint32_t batch_count, batch_offset;
+	struct lossless_reader batch;
+	bool is_snapshot;
+};
+
+static void draw_lossless(struct viewer *self, struct applying *all, const uint8_t *record, struct se_rect rect)
+{
+	uint32_t offset = get(record + 16, 4);
+
+	if (!all->batch_open)
+		lossless_open(&all->batch, all->payloads + offset, get(record + 20, 4));
+	CHECK(!all->batch_open || offset == all->batch_offset, "two batches in a message");
+	CHECK(get(record + 28, 4) == all->batch_count++, "rectangle %u", get(record + 28, 4));
+	all->batch_open = true;
+	all->batch_offset = offset;
+	lossless_read(&all->batch, se_picture_at(&self->picture, rect.x, rect.y), self->picture.stride, rect.w, rect.h);
+}
+
+static void apply_op(struct viewer *self, const uint8_t *record, struct applying *all)
 {
 	struct se_rect rect = { (int)get(record + 4, 2), (int)get(record + 6, 2), (int)get(record + 8, 2),
 		                    (int)get(record + 10, 2) };
 	size_t offset = get(record + 16, 4), length = get(record + 20, 4);
-	int pw = (int)get(record + 24, 2), ph = (int)get(record + 26, 2);
+	int pw = (int)get(record + 24, 2), ph = (int)get(record + 26, 2), kind = record[0];
+	bool bare = kind == SE_OP_FILL || kind == SE_OP_COPY;
 
 	CHECK(rect.w >= 1 && rect.h >= 1 && rect.x + rect.w <= self->picture.width &&
 	              rect.y + rect.h <= self->picture.height,
 	      "op %d,%d %dx%d outside of %dx%d", rect.x, rect.y, rect.w, rect.h, self->picture.width, self->picture.height);
-	CHECK(offset <= payload_size && length <= payload_size - offset && length > 0, "payload");
+	CHECK(kind >= SE_OP_FILL && kind <= SE_OP_H264, "op kind %d", kind);
+	CHECK(offset <= all->payload_size && length <= all->payload_size - offset && (length == 0) == bare, "payload");
+	CHECK(!all->is_snapshot || (kind != SE_OP_COPY && kind != SE_OP_H264), "kind %d in a snapshot", kind);
+	CHECK(kind == SE_OP_COPY || get(record + 12, 4) == 0, "a source");
+	CHECK(kind == SE_OP_H264 || get(record + 2, 2) == 0, "a stream");
+	if (kind != SE_OP_H264)
+		CHECK(bare ? pw == 0 && ph == 0 : pw == rect.w && ph == rect.h, "payload of %dx%d", pw, ph);
 	if (record[1] & SE_OP_FINAL)
 		self->final_ops++;
-	if (record[0] == SE_OP_JPEG) {
-		CHECK(pw == rect.w && ph == rect.h && get(record + 2, 2) == 0, "JPEG op");
-		draw_jpeg(self, rect, payloads + offset, length);
-	} else {
-		CHECK(record[0] == SE_OP_H264, "op kind %d", record[0]);
+	self->kinds[kind]++;
+	if (kind == SE_OP_FILL)
+		draw_fill(self, rect, get(record + 28, 4));
+	else if (kind == SE_OP_COPY)
+		draw_copy(self, rect, (int)get(record + 12, 2), (int)get(record + 14, 2));
+	else if (kind == SE_OP_LOSSLESS)
+		draw_lossless(self, all, record, rect);
+	else if (kind == SE_OP_JPEG)
+		draw_jpeg(self, rect, all->payloads + offset, length);
+	else
 		note_h264(self, record, rect, pw, ph);
-	}
 }
 
 static void check_header(struct viewer *self, const uint8_t *data, size_t size)
@@ -96,21 +155,26 @@ static void check_header(struct viewer *self, const uint8_t *data, size_t size)
 		CHECK(get(data + 36, 2) > 0, "an empty frame");
 		self->frame_id = id;
 	}
-	if (flags & SE_FLAG_RESIZED || data[1] == SE_KIND_SNAPSHOT)
+	if (flags & SE_FLAG_RESIZED || (data[1] == SE_KIND_SNAPSHOT && !self->more))
 		CHECK(se_picture_resize(&self->picture, width, height) == 0, "%dx%d", width, height);
+	self->more = flags & SE_FLAG_MORE;
 	CHECK(width == self->picture.width && height == self->picture.height, "a resize without RESIZED");
 }
 
 void viewer_apply(struct viewer *self, const uint8_t *data, size_t size)
 {
-	size_t count, payload_size;
+	struct applying all = { .is_snapshot = size > 1 && data[1] == SE_KIND_SNAPSHOT };
+	size_t count;
 
 	CHECK(size >= 48, "%zu bytes", size);
 	check_header(self, data, size);
 	count = get(data + 36, 2);
-	payload_size = get(data + 32, 4);
+	all.payloads = data + 48 + count * 32;
+	all.payload_size = get(data + 32, 4);
 	for (size_t i = 0; i < count; i++)
-		apply_op(self, data + 48 + i * 32, data + 48 + count * 32, payload_size);
+		apply_op(self, data + 48 + i * 32, &all);
+	if (all.batch_open)
+		lossless_close(&all.batch);
 	self->messages++;
 	self->bytes += size;
 	self->ops += count;

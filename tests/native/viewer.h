@@ -1,4 +1,5 @@
-/* viewer.h - a strict client in C: checks every message against docs/protocol.md and draws its JPEGs. One thread. */
+/* viewer.h - a strict client in C: checks every message against docs/protocol.md and draws all but its H.264.
+ * One thread. */
 #ifndef VIEWER_H
 #define VIEWER_H
 
@@ -7,7 +8,8 @@
 struct viewer {
 	struct se_picture picture;
 	uint32_t epoch, frame_id;
-	uint64_t messages, bytes, ops, h264_ops, key_frames, final_ops;
+	bool more; /* in the middle of a snapshot */
+	uint64_t messages, bytes, ops, h264_ops, key_frames, final_ops, kinds[6];
 	bool stream_alive[16]; /* has had a key frame at this size */
 	int stream_width[16], stream_height[16];
 	void *jpeg;

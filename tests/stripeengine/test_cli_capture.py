@@ -193,7 +193,7 @@ def test_capture_does_not_import_numpy(server: XServer) -> None:
         (["--display", ":4999"], "there is no X server :4999"),
         (["--display", "nonsense"], "'nonsense' is not the name of an X display"),
         ([], "name one with --display :0 or set DISPLAY"),
-        (["--display", ":4999", "--mode", "mpeg"], "mode must be one of jpeg, h264, not 'mpeg'"),
+        (["--display", ":4999", "--mode", "mpeg"], "mode must be one of jpeg, h264, auto, lossless, not 'mpeg'"),
         (["--display", ":4999", "--set", "no_such=1"], "there is no setting called 'no_such'"),
         (["--display", ":4999", "--set", "framerate=0"], "framerate must be between 1 and 240"),
         (["--display", ":4999", "--set", "framerate=fast"], "framerate must be a whole number"),

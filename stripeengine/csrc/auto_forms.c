@@ -1,0 +1,257 @@
+/* auto_forms.c - from forms to jobs, from jobs to ops, and what a sent op means for the tiles. Engine thread. */
+#include "auto_mode.h"
+#include "engine_private.h"
+#include "error.h"
+
+#include <string.h>
+
+#define BATCH_PIXELS 524288 /* a batch of more is shared with the pool */
+#define FAST_LESS 15        /* JPEG quality that an area which keeps changing does without */
+#define QUALITY_LEAST 10
+#define CRF_MOST 50
+
+static struct se_op *add_op(struct se_auto *self, int job, int quality)
+{
+	if (self->op_count == self->op_capacity) {
+		size_t capacity = self->op_capacity ? self->op_capacity * 2 : 64;
+		struct se_op *ops = realloc(self->ops, capacity * sizeof *ops);
+		struct se_auto_op *origins;
+
+		if (ops)
+			self->ops = ops;
+		origins = ops ? realloc(self->origins, capacity * sizeof *origins) : NULL;
+		if (!origins) {
+			se_error_set(SE_E_NOMEM, "out of memory: %zu ops", capacity);
+			return NULL;
+		}
+		self->origins = origins;
+		self->op_capacity = capacity;
+	}
+	self->origins[self->op_count] = (struct se_auto_op){ job, quality };
+	memset(&self->ops[self->op_count], 0, sizeof *self->ops);
+	return &self->ops[self->op_count++];
+}
+
+int se_auto_add_copy(struct se_auto *self, struct se_move move)
+{
+	struct se_op *op = add_op(self, -1, 0);
+
+	if (!op)
+		return SE_E_NOMEM;
+	op->kind = SE_OP_COPY;
+	op->rect = move.rect;
+	op->source_x = move.rect.x - move.dx;
+	op->source_y = move.rect.y - move.dy;
+	return SE_OK;
+}
+
+int se_auto_add_fill(struct se_auto *self, struct se_rect rect, uint32_t colour)
+{
+	struct se_op *op = add_op(self, -1, 0);
+
+	if (!op)
+		return SE_E_NOMEM;
+	op->kind = SE_OP_FILL;
+	op->flags = SE_OP_FINAL;
+	op->rect = rect;
+	op->value = colour;
+	return SE_OK;
+}
+
+int se_auto_add_lossless(struct se_auto *self, struct se_rect rect, int literals)
+{
+	struct se_batch *batch = &self->batches[0];
+
+	for (int i = 0; i < SE_AUTO_BATCHES; i++) {
+		batch = &self->batches[i];
+		if (batch->pixels < BATCH_PIXELS)
+			break;
+	}
+	return se_batch_add(batch, rect, se_literals_are_many(literals));
+}
+
+int se_auto_add_jpeg(struct se_engine *engine, struct se_rect rect, int quality, bool final)
+{
+	struct se_job *job = se_jobs_add(&engine->jobs);
+
+	if (!job)
+		return SE_E_NOMEM;
+	job->rect = rect;
+	job->mode = SE_MODE_JPEG;
+	job->chroma = engine->settings.chroma;
+	job->quality = quality;
+	job->final = final;
+	return SE_OK;
+}
+
+static int add_video(struct se_engine *engine, int index, const struct se_region *changed)
+{
+	struct se_video *video = &engine->automatic.videos[index];
+	struct se_job *job = se_jobs_add(&engine->jobs);
+	int crf = engine->settings.h264_crf + 2 * engine->automatic.pressure;
+
+	if (!job)
+		return SE_E_NOMEM;
+	job->rect = video->rect;
+	job->encoder = &video->encoder;
+	job->stream = (uint16_t)index;
+	job->mode = SE_MODE_H264;
+	job->chroma = engine->settings.chroma;
+	job->framerate = engine->settings.framerate;
+	job->quality = crf < CRF_MOST ? crf : CRF_MOST;
+	job->key = video->key_due;
+	job->changed = *changed;
+	return SE_OK;
+}
+
+/* Quality of a changed area as JPEG. */
+static int quality_of(const struct se_engine *engine, const struct se_block *block)
+{
+	int wanted = engine->settings.jpeg_quality, quality = wanted - (block->fast ? FAST_LESS : 0);
+
+	quality = quality * (100 - 8 * engine->automatic.pressure) / 100;
+	if (quality < QUALITY_LEAST)
+		quality = wanted < QUALITY_LEAST ? wanted : QUALITY_LEAST;
+	return quality;
+}
+
+static bool repaired_later(const struct se_settings *settings, int quality)
+{
+	return settings->lossless_when_still || (settings->paint_over && settings->paint_over_jpeg_quality > quality);
+}
+
+int se_auto_add_blocks(struct se_engine *engine)
+{
+	struct se_auto *self = &engine->automatic;
+	struct se_region changed[SE_ACTIVITY_REGIONS] = { { .count = 0 } };
+	int index[SE_ACTIVITY_REGIONS], code = SE_OK;
+	struct se_rect regions[SE_ACTIVITY_REGIONS];
+
+	se_auto_regions(self, regions, index);
+	for (size_t i = 0; i < self->blocks.count && code == SE_OK; i++) {
+		const struct se_block *block = &self->blocks.items[i];
+		int quality;
+
+		switch (block->form) {
+		case SE_FORM_FLAT:
+			code = se_auto_add_fill(self, block->box, block->colour);
+			break;
+		case SE_FORM_LOSSLESS:
+			code = se_auto_add_lossless(self, block->box, block->literals);
+			break;
+		case SE_FORM_JPEG:
+			quality = quality_of(engine, block);
+			code = se_auto_add_jpeg(engine, block->box, quality, !repaired_later(&engine->settings, quality));
+			break;
+		case SE_FORM_VIDEO:
+			se_region_add(&changed[index[block->video]], block->box);
+			break;
+		case SE_FORM_NONE:
+			break;
+		}
+	}
+	for (int i = 0; i < SE_ACTIVITY_REGIONS && code == SE_OK; i++)
+		if (!se_region_empty(&changed[i]))
+			code = add_video(engine, i, &changed[i]);
+	return code;
+}
+
+static int add_batch_ops(struct se_auto *self, const struct se_batch *batch)
+{
+	for (size_t i = 0; i < batch->part_count; i++) {
+		const struct se_batch_part *part = &batch->parts[i];
+
+		for (size_t j = 0; j < part->count; j++) {
+			struct se_op *op = add_op(self, -1, 0);
+
+			if (!op)
+				return SE_E_NOMEM;
+			op->kind = SE_OP_LOSSLESS;
+			op->flags = SE_OP_FINAL;
+			op->rect = batch->rects[part->first + j];
+			op->payload_width = op->rect.w;
+			op->payload_height = op->rect.h;
+			op->value = (uint32_t)j;
+			op->payload = part->out.data;
+			op->length = part->out.size;
+		}
+	}
+	return SE_OK;
+}
+
+int se_auto_encode(struct se_engine *engine)
+{
+	struct se_auto *self = &engine->automatic;
+	struct se_jobs *jobs = &engine->jobs;
+	int code = SE_OK;
+
+	for (int i = 0; i < SE_AUTO_BATCHES; i++) {
+		struct se_job *job;
+
+		if (self->batches[i].count == 0)
+			continue;
+		job = se_jobs_add(jobs);
+		if (!job)
+			return SE_E_NOMEM;
+		job->mode = SE_MODE_LOSSLESS;
+		job->batch = &self->batches[i];
+	}
+	if (jobs->count > 0)
+		code = se_jobs_run(jobs, &engine->helper_cpu_ns);
+	if (code < 0)
+		return code;
+	for (size_t i = 0; i < jobs->count && code == SE_OK; i++)
+		if (jobs->items[i].batch && jobs->items[i].code == SE_OK)
+			code = add_batch_ops(self, jobs->items[i].batch);
+	for (size_t i = 0; i < jobs->op_count && code == SE_OK; i++) {
+		const struct se_job *job = &jobs->items[jobs->op_jobs[i]];
+		struct se_op *op = add_op(self, (int)jobs->op_jobs[i], job->quality);
+
+		code = op ? SE_OK : SE_E_NOMEM;
+		if (op)
+			*op = jobs->ops[i];
+	}
+	return code;
+}
+
+static void settle_sent(struct se_engine *engine, const struct se_op *op, const struct se_auto_op *origin)
+{
+	struct se_auto *self = &engine->automatic;
+
+	switch (op->kind) {
+	case SE_OP_COPY:
+		return; /* the tiles have followed already */
+	case SE_OP_JPEG:
+		se_tiles_sent(&self->tiles, op->rect, SE_TILE_LOSSY, origin->quality);
+		break;
+	case SE_OP_H264:
+		se_tiles_sent(&self->tiles, op->rect, SE_TILE_H264, 0);
+		self->videos[op->stream].last_size = op->length;
+		if (op->flags & SE_OP_KEY)
+			self->videos[op->stream].key_due = false;
+		break;
+	default:
+		se_tiles_sent(&self->tiles, op->rect, SE_TILE_EXACT, 0);
+	}
+	se_picture_copy(&self->shown, engine->reference.pixels, engine->reference.stride, op->rect);
+}
+
+void se_auto_settle(struct se_engine *engine, size_t sent, uint64_t now)
+{
+	struct se_auto *self = &engine->automatic;
+	bool videos_sent[SE_ACTIVITY_REGIONS] = { false };
+
+	for (size_t i = 0; i < sent; i++) {
+		settle_sent(engine, &self->ops[i], &self->origins[i]);
+		if (self->ops[i].kind == SE_OP_H264)
+			videos_sent[self->ops[i].stream] = true;
+	}
+	/* A copy that was not sent is in `shown` all the same. */
+	for (size_t i = sent; i < self->op_count; i++)
+		if (self->ops[i].kind == SE_OP_COPY)
+			se_tiles_forget(&self->tiles, self->ops[i].rect, now);
+	/* A picture that was encoded but not sent: the next one must not refer to it. */
+	for (size_t i = 0; i < engine->jobs.count; i++)
+		if (engine->jobs.items[i].mode == SE_MODE_H264 && !videos_sent[engine->jobs.items[i].stream])
+			self->videos[engine->jobs.items[i].stream].key_due = true;
+}

@@ -1,0 +1,118 @@
+/* auto_mode.h - the state of the modes auto and lossless, which send each change in its cheapest form.
+ *
+ * engine_auto.c   one frame, from what has changed to finished messages; entering and leaving the modes
+ * auto_budget.c   how much of it may be sent now
+ * auto_changes.c  what has changed: copies, dirty tiles, video regions, forms
+ * auto_forms.c    from forms to jobs, from jobs to ops, and what a sent op means for the tiles
+ * auto_repair.c   what was lossy is sent exactly once it is at rest
+ * auto_snapshot.c the whole picture for a newcomer
+ *
+ * Engine thread only; encoding in the pool. `shown` is what viewers have once all finished messages have reached them, but for
+ * coding losses: copies are verified against it, and what differs from the reference picture is still to be sent. The
+ * tiles say where there are losses. A tile stays dirty until a message with its pixels is finished, so whatever
+ * fails is simply tried again.
+ */
+#ifndef SE_AUTO_MODE_H
+#define SE_AUTO_MODE_H
+
+#include "activity.h"
+#include "batch.h"
+#include "blocks.h"
+#include "budget.h"
+#include "frame.h"
+#include "motion.h"
+#include "picture.h"
+#include "tiles.h"
+
+#define SE_AUTO_BATCHES 4
+
+struct se_engine;
+
+struct se_video {
+	struct se_rect rect; /* empty: no such region */
+	struct se_h264 *encoder;
+	bool key_due;
+	size_t last_size; /* of its last picture, bytes */
+};
+
+struct se_auto_op {
+	int job;     /* index of the job it comes from, -1 for copies, fills and lossless */
+	int quality; /* JPEG */
+};
+
+struct se_repair {
+	struct se_rect rect;
+	uint64_t changed_us;
+	bool is_jpeg; /* a better JPEG, not the exact pixels */
+};
+
+struct se_auto {
+	bool ready; /* everything below has the size of the picture */
+	bool fresh; /* when not ready: viewers start from nothing (a resize), not from another mode */
+	struct se_picture shown;
+	struct se_tiles tiles;
+	struct se_motion *motion;
+	struct se_activity *activity;
+	struct se_video videos[SE_ACTIVITY_REGIONS];
+	struct se_blocks blocks;
+	struct se_repair *repairs; /* what is due, for the frame being made */
+	size_t repair_count, repair_capacity;
+	struct se_batch batches[SE_AUTO_BATCHES];
+	struct se_op *ops; /* of the frame being made */
+	struct se_auto_op *origins;
+	size_t op_count, op_capacity;
+	uint64_t repair_due; /* not before that; UINT64_MAX: never */
+	/* Rate bound */
+	struct se_budget budget;
+	bool budget_open;    /* it has been made */
+	int budget_kbps;     /* what for */
+	bool left_over;      /* not everything that has changed was taken on */
+	int64_t available;   /* bytes this frame may have, SE_BUDGET_UNLIMITED without a bound */
+	int64_t planned;     /* bytes estimated for what was taken on */
+	int estimate_ratio;  /* real bytes for 1000 estimated */
+	int pressure;        /* 0..SE_AUTO_PRESSURE_MAX: how much quality gives way */
+	uint64_t pressed_us; /* when it last changed */
+};
+
+#define SE_AUTO_PRESSURE_MAX 10
+
+void se_auto_free(struct se_auto *self);
+
+/* auto_changes.c: moves what can be copied (noted as ops), compares the rest and leaves the blocks with their forms.
+ * SE_E_NOMEM leaves what was not looked at in the stripes or dirty. */
+int se_auto_take_changes(struct se_engine *engine, uint64_t now);
+
+/* The live regions, compact, in `out`; returns how many. `index`, or NULL, tells which video each one is. */
+int se_auto_regions(const struct se_auto *self, struct se_rect out[SE_ACTIVITY_REGIONS], int index[SE_ACTIVITY_REGIONS]);
+
+/* auto_forms.c */
+int se_auto_add_copy(struct se_auto *self, struct se_move move);
+int se_auto_add_fill(struct se_auto *self, struct se_rect rect, uint32_t colour);
+int se_auto_add_lossless(struct se_auto *self, struct se_rect rect, int literals);
+int se_auto_add_jpeg(struct se_engine *engine, struct se_rect rect, int quality, bool final);
+
+/* Gives every block of this frame its job or op. */
+int se_auto_add_blocks(struct se_engine *engine);
+
+/* Encodes all jobs and completes `ops`. SE_E_NOMEM. */
+int se_auto_encode(struct se_engine *engine);
+
+/* Notes that the first `sent` ops are in finished messages and the others are not. */
+void se_auto_settle(struct se_engine *engine, size_t sent, uint64_t now);
+
+/* auto_budget.c: finds out how much may be sent. False if it is too little: then the next frame is put off. */
+bool se_auto_open_budget(struct se_engine *engine, uint64_t now);
+
+/* Leaves out what the budget does not allow: it stays dirty, and newer pixels are sent when its turn comes. */
+void se_auto_choose(struct se_engine *engine, uint64_t now);
+
+/* Notes what this frame really took. */
+void se_auto_account(struct se_auto *self, size_t bytes, uint64_t now);
+
+/* auto_repair.c: adds what is due, if nothing more urgent is left over. */
+int se_auto_add_repairs(struct se_engine *engine, uint64_t now);
+
+/* When the next repair is due. */
+uint64_t se_auto_find_repair(struct se_engine *engine);
+
+#endif

@@ -1,0 +1,68 @@
+/* auto_snapshot.c - the whole picture for a newcomer, in the forms of auto mode. Engine thread, between frames.
+ *
+ * What is exact for everybody is sent exactly. JPEG is for photographs that have losses anyway, whose repair reaches the newcomer
+ * like everybody; and for all photographs if the asker names a quality: whoever does has asked for losses.
+ */
+#include "auto_mode.h"
+#include "engine_private.h"
+
+/* True if every tile of the block has losses, so that all of it will be repaired. */
+static bool all_lossy(const struct se_tiles *tiles, struct se_rect block)
+{
+	struct se_rect range = se_tiles_touched(block);
+
+	for (int row = range.y; row < range.y + range.h; row++)
+		for (int column = range.x; column < range.x + range.w; column++)
+			if (se_tile_at(tiles, column, row)->state == SE_TILE_EXACT)
+				return false;
+	return true;
+}
+
+static int add_run(struct se_engine *engine, struct se_rect rect, bool is_jpeg, int literals, int quality)
+{
+	if (se_rect_empty(rect))
+		return SE_OK;
+	return is_jpeg ? se_auto_add_jpeg(engine, rect, quality, false)
+	               : se_auto_add_lossless(&engine->automatic, rect, literals);
+}
+
+static int add_row(struct se_engine *engine, int y, int asked, int quality)
+{
+	struct se_auto *self = &engine->automatic;
+	const struct se_picture *shown = &self->shown;
+	struct se_rect run = { 0, 0, 0, 0 };
+	bool run_jpeg = false;
+	int run_literals = 0, code = SE_OK;
+
+	for (int x = 0; x < shown->width && code == SE_OK; x += SE_BLOCK) {
+		struct se_rect block = se_rect_intersect((struct se_rect){ x, y, SE_BLOCK, SE_BLOCK }, se_picture_bounds(shown));
+		int literals = se_literals_sample(shown, block);
+		bool is_jpeg = engine->settings.mode == SE_MODE_AUTO && se_literals_are_many(literals) &&
+		               (asked || all_lossy(&self->tiles, block));
+
+		if (is_jpeg != run_jpeg || se_literals_are_many(literals) != se_literals_are_many(run_literals)) {
+			code = add_run(engine, run, run_jpeg, run_literals, quality);
+			run = (struct se_rect){ 0, 0, 0, 0 };
+			run_literals = 0;
+		}
+		run = se_rect_union(run, block);
+		run_jpeg = is_jpeg;
+		run_literals = literals > run_literals ? literals : run_literals;
+	}
+	return code < 0 ? code : add_run(engine, run, run_jpeg, run_literals, quality);
+}
+
+int se_engine_auto_snapshot(struct se_engine *engine, int quality)
+{
+	struct se_auto *self = &engine->automatic;
+	const struct se_settings *settings = &engine->settings;
+	int asked = quality, code = SE_OK;
+
+	if (!quality)
+		quality = settings->jpeg_quality > settings->paint_over_jpeg_quality ? settings->jpeg_quality
+		                                                                     : settings->paint_over_jpeg_quality;
+	se_engine_auto_clear(engine, &self->shown);
+	for (int y = 0; y < self->shown.height && code == SE_OK; y += SE_BLOCK)
+		code = add_row(engine, y, asked, quality);
+	return code < 0 ? code : se_auto_encode(engine);
+}

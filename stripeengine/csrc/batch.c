@@ -1,0 +1,135 @@
+/* batch.c - the lossless rectangles of a frame, encoded into payloads that each fit a message. */
+#include "batch.h"
+
+#include <stdlib.h>
+
+#include "frame.h"
+#include "tiles.h"
+
+#define PIECE_PHOTO 49152  /* pixels; of 4 bytes at worst, they stay below a message's aim */
+#define PIECE_TEXT 131072  /* pixels; with at most 300 literals of 1000 they stay below it too */
+#define TRY_BOUND 2000000u /* bytes; text of that bound may fit a message, of a larger one it hardly does */
+#define MOST_RECTS 2048    /* in one part: their records take 64 kB of the message */
+
+void se_batch_free(struct se_batch *self)
+{
+	for (size_t i = 0; i < self->part_capacity; i++)
+		se_buffer_free(&self->parts[i].out);
+	free(self->parts);
+	free(self->rects);
+	se_lossless_free(self->coder);
+	*self = (struct se_batch){ 0 };
+}
+
+void se_batch_clear(struct se_batch *self)
+{
+	self->count = 0;
+	self->pixels = 0;
+	self->part_count = 0;
+}
+
+static int add_piece(struct se_batch *self, struct se_rect rect)
+{
+	if (self->count == self->capacity) {
+		size_t capacity = self->capacity ? self->capacity * 2 : 64;
+		struct se_rect *rects = realloc(self->rects, capacity * sizeof *rects);
+
+		if (!rects)
+			return se_error_set(SE_E_NOMEM, "out of memory: %zu lossless rectangles", capacity);
+		self->rects = rects;
+		self->capacity = capacity;
+	}
+	self->rects[self->count++] = rect;
+	self->pixels += se_rect_area(rect);
+	return SE_OK;
+}
+
+/* The tile edge next to the middle of [start, start + size), or 0 if there is none inside. */
+static int cut_of(int start, int size)
+{
+	int cut = (start + size / 2 + SE_TILE / 2) / SE_TILE * SE_TILE;
+
+	if (cut >= start + size)
+		cut -= SE_TILE;
+	return cut > start ? cut : 0;
+}
+
+int se_batch_add(struct se_batch *self, struct se_rect rect, bool many_literals)
+{
+	struct se_rect first = rect, second = rect;
+	int cut = rect.h > SE_TILE ? cut_of(rect.y, rect.h) : 0, code;
+
+	if (se_rect_area(rect) <= (many_literals ? PIECE_PHOTO : PIECE_TEXT))
+		return add_piece(self, rect);
+	if (cut > 0) {
+		first.h = cut - rect.y;
+		second.y = cut;
+		second.h -= first.h;
+	} else {
+		cut = cut_of(rect.x, rect.w); /* a row of tiles of that many pixels is thousands wide */
+		first.w = cut - rect.x;
+		second.x = cut;
+		second.w -= first.w;
+	}
+	code = se_batch_add(self, first, many_literals);
+	return code < 0 ? code : se_batch_add(self, second, many_literals);
+}
+
+static struct se_batch_part *next_part(struct se_batch *self)
+{
+	if (self->part_count == self->part_capacity) {
+		size_t capacity = self->part_capacity ? self->part_capacity * 2 : 4;
+		struct se_batch_part *parts = realloc(self->parts, capacity * sizeof *parts);
+
+		if (!parts)
+			return NULL;
+		for (size_t i = self->part_capacity; i < capacity; i++)
+			parts[i] = (struct se_batch_part){ 0 };
+		self->parts = parts;
+		self->part_capacity = capacity;
+	}
+	return &self->parts[self->part_count];
+}
+
+static int finish(struct se_batch *self, size_t first, size_t count)
+{
+	bool hopeless = count > MOST_RECTS || (count > 1 && se_lossless_bound(self->coder, first, count) > TRY_BOUND);
+	size_t room = SE_FRAME_AIM - SE_FRAME_HEADER - count * SE_FRAME_RECORD;
+	struct se_batch_part *part = next_part(self);
+	int code;
+
+	if (!part)
+		return se_error_set(SE_E_NOMEM, "out of memory: lossless payloads");
+	if (!hopeless) {
+		code = se_lossless_finish(self->coder, first, count, &part->out);
+		if (code < 0 && (code != SE_E_INVALID || count == 1))
+			return code == SE_E_INVALID ? SE_E_ENCODER : code;
+		if (code == SE_OK && (part->out.size <= room || count == 1)) {
+			part->first = first;
+			part->count = count;
+			self->part_count++;
+			return SE_OK;
+		}
+	}
+	code = finish(self, first, count / 2);
+	return code < 0 ? code : finish(self, first + count / 2, count - count / 2);
+}
+
+int se_batch_encode(struct se_batch *self, const struct se_picture *picture)
+{
+	int code = SE_OK;
+
+	self->part_count = 0;
+	if (!self->coder)
+		self->coder = se_lossless_new();
+	if (!self->coder)
+		return se_error_set(SE_E_NOMEM, "out of memory: a lossless encoder");
+	se_lossless_begin(self->coder);
+	for (size_t i = 0; i < self->count && code == SE_OK; i++)
+		code = se_lossless_add(self->coder, picture->pixels, picture->stride, self->rects[i], 1000);
+	if (code == SE_OK && self->count > 0)
+		code = finish(self, 0, self->count);
+	if (code < 0)
+		self->part_count = 0;
+	return code;
+}

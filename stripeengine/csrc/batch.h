@@ -1,0 +1,37 @@
+/* batch.h - the lossless rectangles of a frame, encoded into payloads that each fit a message.
+ *
+ * One thread at a time; memory is kept from frame to frame. No single message may hold two payloads (docs/protocol.md,
+ * section 4), so what does not fit one goes into the next messages.
+ */
+#ifndef SE_BATCH_H
+#define SE_BATCH_H
+
+#include "buffer.h"
+#include "lossless.h"
+#include "picture.h"
+
+struct se_batch_part {
+	size_t first, count; /* of the batch's rectangles */
+	struct se_buffer out;
+};
+
+struct se_batch {
+	struct se_lossless *coder; /* made by the first encode */
+	struct se_rect *rects;
+	size_t count, capacity;
+	int64_t pixels;
+	struct se_batch_part *parts;
+	size_t part_count, part_capacity;
+};
+
+void se_batch_free(struct se_batch *self);
+void se_batch_clear(struct se_batch *self);
+
+/* Adds a rectangle, cut at tile edges into pieces of which each fits a message; `many_literals` says that it is no text and
+ * needs smaller pieces. SE_E_NOMEM leaves the pieces added so far. */
+int se_batch_add(struct se_batch *self, struct se_rect rect, bool many_literals);
+
+/* Encodes all rectangles out of `picture`. Fails with SE_E_NOMEM and SE_E_ENCODER; then there are no parts. */
+int se_batch_encode(struct se_batch *self, const struct se_picture *picture);
+
+#endif

@@ -1,0 +1,46 @@
+/* blocks.h - what is dirty, gathered in blocks of 64x64 pixels, each with the form it is best sent in.
+ *
+ * Engine thread only. A list of blocks is made anew for each frame; its memory is kept.
+ */
+#ifndef SE_BLOCKS_H
+#define SE_BLOCKS_H
+
+#include "tiles.h"
+
+#define SE_BLOCK 64
+
+enum se_form { SE_FORM_FLAT, SE_FORM_LOSSLESS, SE_FORM_JPEG, SE_FORM_VIDEO, SE_FORM_NONE };
+
+struct se_block {
+	struct se_rect box; /* holds the dirty pixels, not more than needed; other blocks' boxes are elsewhere */
+	uint64_t changed_us; /* the latest of its tiles */
+	enum se_form form;   /* NONE: merged into another, or not for this frame */
+	int video;           /* index of the region, SE_FORM_VIDEO */
+	int literals;        /* of 1000 pixels, as far as was looked */
+	uint32_t colour;     /* SE_FORM_FLAT */
+	bool fast;           /* keeps changing: worth less quality */
+	bool lone;           /* not to be merged: a region is close */
+	int column, row;
+};
+
+struct se_blocks {
+	struct se_block *items;
+	size_t count, capacity;
+};
+
+void se_blocks_free(struct se_blocks *self);
+
+/* Gathers the dirty tiles and finds each block's form. `regions` (may be empty) hold the live videos, in tiles. SE_E_NOMEM. */
+int se_blocks_collect(struct se_blocks *self, const struct se_tiles *tiles, const struct se_picture *picture,
+                      const struct se_rect *regions, int region_count);
+
+/* True if so large a share of literals is no text. */
+bool se_literals_are_many(int literals);
+
+/* Literals of 1000 pixels in a sample of `rect`. */
+int se_literals_sample(const struct se_picture *picture, struct se_rect rect);
+
+/* Merges neighbours of one form into larger rectangles that touch no region. */
+void se_blocks_merge(struct se_blocks *self, const struct se_picture *picture, const struct se_rect *regions, int region_count);
+
+#endif

@@ -1,0 +1,287 @@
+/* tiles.c - what the viewers have of each tile, and what is still to be sent. */
+#include "tiles.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+
+static int min_int(int a, int b)
+{
+	return a < b ? a : b;
+}
+
+
+static void set_state(struct se_tiles *self, struct se_tile *tile, uint8_t state, uint8_t quality)
+{
+	self->counts[tile->state]--;
+	self->counts[state]++;
+	tile->state = state;
+	tile->quality = quality;
+}
+
+static void set_clean(struct se_tiles *self, struct se_tile *tile)
+{
+	if (!tile->dirty)
+		return;
+	tile->dirty = false;
+	if (--self->dirty == 0)
+		self->dirty_bounds = (struct se_rect){ 0, 0, 0, 0 };
+}
+
+static void set_dirty(struct se_tiles *self, struct se_tile *tile, struct se_rect rect, int x0, int y0, int x1, int y1)
+{
+	if (!tile->dirty)
+		self->dirty++;
+	tile->dirty = true;
+	tile->x0 = (uint8_t)x0;
+	tile->y0 = (uint8_t)y0;
+	tile->x1 = (uint8_t)x1;
+	tile->y1 = (uint8_t)y1;
+	self->dirty_bounds = se_rect_union(self->dirty_bounds, rect);
+}
+
+int se_tiles_layout(struct se_tiles *self, int width, int height, enum se_tile_state state, uint64_t now)
+{
+	int columns = (width + SE_TILE - 1) / SE_TILE, rows = (height + SE_TILE - 1) / SE_TILE;
+	size_t count = (size_t)columns * (size_t)rows; /* at most 2^20: pictures are bounded */
+	struct se_tile *items = calloc(count, sizeof *items);
+
+	if (!items)
+		return se_error_set(SE_E_NOMEM, "out of memory: %zu tiles", count);
+	for (size_t i = 0; i < count; i++) {
+		items[i].state = (uint8_t)state;
+		items[i].changed_us = now;
+	}
+	free(self->items);
+	*self = (struct se_tiles){ .items = items, .columns = columns, .rows = rows, .width = width, .height = height };
+	self->counts[state] = (int)count;
+	return SE_OK;
+}
+
+void se_tiles_free(struct se_tiles *self)
+{
+	free(self->items);
+	*self = (struct se_tiles){ 0 };
+}
+
+struct se_rect se_tile_rect(const struct se_tiles *self, int column, int row)
+{
+	int x = column * SE_TILE, y = row * SE_TILE;
+
+	return (struct se_rect){ x, y, min_int(SE_TILE, self->width - x), min_int(SE_TILE, self->height - y) };
+}
+
+struct se_rect se_tiles_touched(struct se_rect rect)
+{
+	int x = rect.x / SE_TILE, y = rect.y / SE_TILE;
+
+	return (struct se_rect){ x, y, (rect.x + rect.w - 1) / SE_TILE + 1 - x, (rect.y + rect.h - 1) / SE_TILE + 1 - y };
+}
+
+struct se_rect se_tiles_snap(const struct se_tiles *self, struct se_rect rect)
+{
+	struct se_rect t = se_tiles_touched(rect);
+
+	return se_rect_intersect((struct se_rect){ t.x * SE_TILE, t.y * SE_TILE, t.w * SE_TILE, t.h * SE_TILE },
+	                         (struct se_rect){ 0, 0, self->width, self->height });
+}
+
+/* Differences of one row in colour, each pixel's gathered in `columns`. */
+static uint32_t compare_row(const uint8_t *a, const uint8_t *b, int count, uint32_t columns[SE_TILE])
+{
+	static const uint8_t mask_bytes[4] = { 255, 255, 255, 0 };
+	uint32_t pixels_a[SE_TILE], pixels_b[SE_TILE], mask, any = 0;
+
+	memcpy(&mask, mask_bytes, 4);
+	if (count == SE_TILE) { /* a constant count lets the compiler use vectors */
+		memcpy(pixels_a, a, sizeof pixels_a);
+		memcpy(pixels_b, b, sizeof pixels_b);
+		for (int i = 0; i < SE_TILE; i++) {
+			uint32_t difference = (pixels_a[i] ^ pixels_b[i]) & mask;
+
+			columns[i] |= difference;
+			any |= difference;
+		}
+		return any;
+	}
+	for (int i = 0; i < count; i++) {
+		memcpy(pixels_a, a + i * 4, 4);
+		memcpy(pixels_b, b + i * 4, 4);
+		columns[i] |= (pixels_a[0] ^ pixels_b[0]) & mask;
+		any |= (pixels_a[0] ^ pixels_b[0]) & mask;
+	}
+	return any;
+}
+
+static void compare_tile(struct se_tiles *self, struct se_tile *tile, struct se_rect rect,
+                         const struct se_picture *shown, const struct se_picture *wanted, uint64_t now)
+{
+	uint32_t columns[SE_TILE] = { 0 };
+	int x0 = 0, x1 = rect.w, y0 = -1, y1 = 0;
+
+	if (tile->state == SE_TILE_UNKNOWN) {
+		tile->changed_us = now;
+		set_dirty(self, tile, rect, 0, 0, rect.w, rect.h);
+		return;
+	}
+	for (int y = 0; y < rect.h; y++) {
+		if (!compare_row(se_picture_at(shown, rect.x, rect.y + y), se_picture_at(wanted, rect.x, rect.y + y), rect.w,
+		                 columns))
+			continue;
+		y0 = y0 < 0 ? y : y0;
+		y1 = y + 1;
+	}
+	if (y0 < 0) {
+		set_clean(self, tile);
+		return;
+	}
+	while (columns[x0] == 0)
+		x0++;
+	while (columns[x1 - 1] == 0)
+		x1--;
+	tile->changed_us = now;
+	set_dirty(self, tile, rect, x0, y0, x1, y1);
+}
+
+static bool holds(struct se_rect outer, struct se_rect inner)
+{
+	return inner.x >= outer.x && inner.y >= outer.y && inner.x + inner.w <= outer.x + outer.w &&
+	       inner.y + inner.h <= outer.y + outer.h;
+}
+
+static bool any_holds(const struct se_rect *rects, int count, struct se_rect rect)
+{
+	for (int i = 0; i < count; i++)
+		if (holds(rects[i], rect))
+			return true;
+	return false;
+}
+
+void se_tiles_compare(struct se_tiles *self, const struct se_picture *shown, const struct se_picture *wanted,
+                      struct se_rect rect, const struct se_rect *moved, int moved_count, uint64_t now)
+{
+	struct se_rect range = se_tiles_touched(rect);
+
+	for (int row = range.y; row < range.y + range.h; row++)
+		for (int column = range.x; column < range.x + range.w; column++) {
+			struct se_rect tile = se_tile_rect(self, column, row);
+
+			if (!any_holds(moved, moved_count, tile))
+				compare_tile(self, se_tile_at(self, column, row), tile, shown, wanted, now);
+		}
+}
+
+static bool is_worse(uint8_t state, uint8_t quality, const struct se_tile *than)
+{
+	return state > than->state || (state == than->state && state == SE_TILE_LOSSY && quality < than->quality);
+}
+
+/* The worst state among the tiles that `rect` touches. */
+static struct se_tile worst_of(const struct se_tiles *self, struct se_rect rect)
+{
+	struct se_rect range = se_tiles_touched(rect);
+	struct se_tile worst = { .state = SE_TILE_EXACT };
+
+	for (int row = range.y; row < range.y + range.h; row++)
+		for (int column = range.x; column < range.x + range.w; column++) {
+			const struct se_tile *tile = se_tile_at(self, column, row);
+
+			if (is_worse(tile->state, tile->quality, &worst))
+				worst = *tile;
+		}
+	return worst;
+}
+
+static void move_tile(struct se_tiles *self, int column, int row, struct se_rect rect, int dx, int dy, uint64_t now)
+{
+	struct se_tile *tile = se_tile_at(self, column, row);
+	struct se_rect all = se_tile_rect(self, column, row), part = se_rect_intersect(all, rect);
+	struct se_tile worst = worst_of(self, (struct se_rect){ part.x - dx, part.y - dy, part.w, part.h });
+	bool whole = holds(rect, all);
+
+	if (whole || is_worse(worst.state, worst.quality, tile))
+		set_state(self, tile, worst.state, worst.quality);
+	tile->changed_us = now;
+	if (whole)
+		set_clean(self, tile);
+}
+
+void se_tiles_move(struct se_tiles *self, struct se_rect rect, int dx, int dy, uint64_t now)
+{
+	struct se_rect range = se_tiles_touched(rect);
+	bool any = self->counts[SE_TILE_EXACT] != self->columns * self->rows;
+
+	/* In the order of an overlapping memmove: sources are read before they are written. */
+	for (int i = 0; i < range.h; i++) {
+		int row = dy > 0 ? range.y + range.h - 1 - i : range.y + i;
+
+		for (int j = 0; j < range.w; j++) {
+			int column = dx > 0 ? range.x + range.w - 1 - j : range.x + j;
+
+			if (any) {
+				move_tile(self, column, row, rect, dx, dy, now);
+			} else {
+				struct se_tile *tile = se_tile_at(self, column, row);
+
+				tile->changed_us = now;
+				if (tile->dirty && holds(rect, se_tile_rect(self, column, row)))
+					set_clean(self, tile);
+			}
+		}
+	}
+}
+
+void se_tiles_sent(struct se_tiles *self, struct se_rect rect, enum se_tile_state state, int quality)
+{
+	struct se_rect range = se_tiles_touched(rect);
+
+	for (int row = range.y; row < range.y + range.h; row++)
+		for (int column = range.x; column < range.x + range.w; column++) {
+			struct se_tile *tile = se_tile_at(self, column, row);
+			struct se_rect all = se_tile_rect(self, column, row);
+			struct se_rect box = { all.x + tile->x0, all.y + tile->y0, tile->x1 - tile->x0, tile->y1 - tile->y0 };
+
+			if (holds(rect, all) || is_worse((uint8_t)state, (uint8_t)quality, tile))
+				set_state(self, tile, (uint8_t)state, (uint8_t)quality);
+			if (tile->dirty && holds(rect, box))
+				set_clean(self, tile);
+		}
+}
+
+void se_tiles_forget(struct se_tiles *self, struct se_rect rect, uint64_t now)
+{
+	struct se_rect range = se_tiles_touched(rect);
+
+	for (int row = range.y; row < range.y + range.h; row++)
+		for (int column = range.x; column < range.x + range.w; column++) {
+			struct se_tile *tile = se_tile_at(self, column, row);
+			struct se_rect all = se_tile_rect(self, column, row);
+
+			set_state(self, tile, SE_TILE_UNKNOWN, 0);
+			tile->changed_us = now;
+			set_dirty(self, tile, all, 0, 0, all.w, all.h);
+		}
+}
+
+void se_tiles_worse(const struct se_tiles *self, enum se_tile_state state, struct se_region *out)
+{
+	int rest = 0;
+
+	se_region_clear(out);
+	for (int i = state; i < SE_TILE_STATES; i++)
+		rest += self->counts[i];
+	for (int row = 0; row < self->rows && rest > 0; row++)
+		for (int column = 0; column < self->columns && rest > 0; column++) {
+			int first = column;
+
+			while (column < self->columns && se_tile_at(self, column, row)->state >= state)
+				column++;
+			if (column == first)
+				continue;
+			rest -= column - first;
+			se_region_add(out, (struct se_rect){ first * SE_TILE, row * SE_TILE,
+			                                     min_int(column * SE_TILE, self->width) - first * SE_TILE,
+			                                     min_int(SE_TILE, self->height - row * SE_TILE) });
+		}
+}

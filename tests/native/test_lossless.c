@@ -1,0 +1,334 @@
+/* test_lossless.c - the lossless batch, decoded by a reader written from docs/protocol.md section 4, and its classifier. */
+#include <libdeflate.h>
+#include <string.h>
+
+#include "check.h"
+#include "error.h"
+#include "lossless.h"
+#include "picture.h"
+#include "rowmask.h"
+
+#define MOST_RECTS 40
+
+/* ---- a reader ---- */
+
+struct reader {
+	const uint8_t *stream, *palette;
+	size_t size, at;
+	int palette_size, literals;
+};
+
+static uint8_t next(struct reader *self)
+{
+	CHECK(self->at < self->size, "the stream ends early");
+	return self->stream[self->at++];
+}
+
+static uint32_t read_literal(struct reader *self)
+{
+	int index = next(self);
+	uint32_t colour = 0;
+
+	self->literals++;
+	if (index == 255) {
+		for (int i = 0; i < 3; i++)
+			colour = colour << 8 | next(self);
+		return colour;
+	}
+	CHECK(index < self->palette_size, "index %d of %d", index, self->palette_size);
+	return (uint32_t)self->palette[index * 3] << 16 | (uint32_t)self->palette[index * 3 + 1] << 8 | self->palette[index * 3 + 2];
+}
+
+static void read_rect(struct reader *self, int width, int height, uint32_t *out)
+{
+	int done = 0, all = width * height;
+
+	while (done < all) {
+		int byte = next(self), count = byte < 0x80 ? byte + 1 : (byte & 31) + 1;
+
+		if (byte >= 0xc0)
+			count = ((byte & 31) << 8 | next(self)) + 1;
+		CHECK(count <= all - done, "an op runs past its rectangle");
+		CHECK(byte < 0x80 || ((byte & 0x20) ? done > 0 : done >= width), "nothing to repeat");
+		for (; count > 0; count--, done++)
+			out[done] = byte < 0x80 ? read_literal(self) : (byte & 0x20) ? out[done - 1] : out[done - width];
+	}
+}
+
+/* Decodes a batch and compares it with the picture; returns its literals. */
+static int check_batch(const struct se_buffer *batch, const struct se_picture *picture, const struct se_rect *rects, size_t count)
+{
+	struct reader reader = { .palette = batch->data + 2, .palette_size = batch->data[1] };
+	size_t head = 2 + 3 * (size_t)batch->data[1] + 4, pixels = 0;
+	uint8_t *inflated = NULL;
+
+	CHECK(batch->size >= head && batch->data[0] <= 1, "head");
+	for (int i = 0; i < 4; i++)
+		reader.size |= (size_t)batch->data[head - 4 + (size_t)i] << (8 * i);
+	for (size_t i = 0; i < count; i++)
+		pixels += (size_t)se_rect_area(rects[i]);
+	CHECK(reader.size <= 4 * pixels + 64, "%zu op bytes for %zu pixels", reader.size, pixels);
+	CHECK(batch->data[0] == 0 || reader.size >= SE_LOSSLESS_DEFLATE_FROM, "deflated %zu bytes", reader.size);
+	if (batch->data[0]) {
+		struct libdeflate_decompressor *inflater = libdeflate_alloc_decompressor();
+		size_t used, got;
+
+		inflated = malloc(reader.size);
+		CHECK(inflater && inflated, "memory");
+		CHECK(libdeflate_deflate_decompress_ex(inflater, batch->data + head, batch->size - head, inflated, reader.size, &used,
+		                                       &got) == LIBDEFLATE_SUCCESS &&
+		              got == reader.size && used == batch->size - head,
+		      "inflate");
+		libdeflate_free_decompressor(inflater);
+	} else {
+		CHECK(batch->size - head == reader.size, "length");
+	}
+	reader.stream = inflated ? inflated : batch->data + head;
+	for (size_t i = 0; i < count; i++) {
+		struct se_rect r = rects[i];
+		uint32_t *out = malloc((size_t)se_rect_area(r) * sizeof *out);
+
+		CHECK(out, "memory");
+		read_rect(&reader, r.w, r.h, out);
+		for (int y = 0; y < r.h; y++)
+			for (int x = 0; x < r.w; x++)
+				CHECK(out[y * r.w + x] == se_pixel_colour(se_picture_at(picture, r.x + x, r.y + y)), "rectangle %zu at %d,%d", i, x,
+				      y);
+		free(out);
+	}
+	CHECK(reader.at == reader.size, "%zu bytes follow", reader.size - reader.at);
+	free(inflated);
+	return reader.literals;
+}
+
+/* ---- pictures ---- */
+
+/* Colours drawn from `colours` many, in runs and copies from above: 0 noise, 1 like text, 2 flat. */
+static void paint(struct se_picture *picture, uint32_t *seed, int colours, int kind)
+{
+	for (int y = 0; y < picture->height; y++)
+		for (int x = 0; x < picture->width; x++) {
+			uint8_t *p = se_picture_at(picture, x, y);
+			int chance = draw_between(seed, 0, 99);
+
+			if (x > 0 && kind > 0 && chance < 60)
+				memcpy(p, p - 4, 3);
+			else if (y > 0 && kind > 0 && chance < 92)
+				memcpy(p, p - picture->stride, 3);
+			else if (kind < 2 || (x == 0 && y == 0)) {
+				uint32_t colour = (draw(seed) % (uint32_t)colours) * 0x9e3779b1u >> 8;
+
+				memcpy(p, &colour, 3);
+			} else
+				memcpy(p, y > 0 ? p - picture->stride : p - 4, 3);
+			p[3] = (uint8_t)draw(seed); /* X does not count */
+		}
+}
+
+static struct se_rect draw_rect(uint32_t *seed, const struct se_picture *picture)
+{
+	struct se_rect r = { draw_between(seed, 0, picture->width - 1), draw_between(seed, 0, picture->height - 1), 0, 0 };
+
+	r.w = draw_between(seed, 1, picture->width - r.x);
+	r.h = draw_between(seed, 1, picture->height - r.y);
+	if (draw_between(seed, 0, 2) == 0)
+		r.w = r.w < 20 ? r.w : 20;
+	return r;
+}
+
+/* Random batches of random rectangles, whole and in two parts. */
+static void check_random(struct se_lossless *self, uint32_t *seed)
+{
+	static const int palettes[] = { 1, 2, 17, 255, 256, 300, 5000, 1 << 24 };
+	struct se_picture picture = { 0 };
+	struct se_buffer out = { 0 };
+
+	for (int round = 0; round < 120; round++) {
+		struct se_rect rects[MOST_RECTS];
+		size_t count = (size_t)draw_between(seed, 1, round % 8 == 0 ? MOST_RECTS : 4), cut;
+		int literals;
+
+		CHECK(se_picture_resize(&picture, draw_between(seed, 1, 300), draw_between(seed, 1, 200)) == SE_OK, "memory");
+		paint(&picture, seed, palettes[round % 8], round % 3);
+		se_lossless_begin(self);
+		for (size_t i = 0; i < count; i++) {
+			rects[i] = draw_rect(seed, &picture);
+			CHECK(se_lossless_add(self, picture.pixels, picture.stride, rects[i], 1000) == 0, "%s", se_error_message());
+		}
+		CHECK(se_lossless_count(self) == count, "count");
+		cut = (size_t)draw_between(seed, 1, (int)count);
+		CHECK(se_lossless_finish(self, 0, cut, &out) == SE_OK, "%s", se_error_message());
+		CHECK(out.size <= se_lossless_bound(self, 0, cut), "%zu of %zu", out.size, se_lossless_bound(self, 0, cut));
+		literals = check_batch(&out, &picture, rects, cut);
+		if (cut == 1) {
+			int64_t area = se_rect_area(rects[0]);
+
+			CHECK(se_lossless_literals(picture.pixels, picture.stride, rects[0], 1000) == (literals * 1000 + area - 1) / area,
+			      "the classifier counts other literals");
+		}
+		if (cut < count) {
+			CHECK(se_lossless_finish(self, cut, count - cut, &out) == SE_OK, "%s", se_error_message());
+			check_batch(&out, &picture, rects + cut, count - cut);
+		}
+	}
+	se_buffer_free(&out);
+	se_picture_free(&picture);
+}
+
+/* A refused rectangle leaves no trace, and the classifier and pass 1 agree on what is refused. */
+static void check_refusal(struct se_lossless *self, uint32_t *seed)
+{
+	struct se_picture picture = { 0 };
+	struct se_rect rects[3] = { { 0, 0, 200, 100 }, { 0, 0, 400, 300 }, { 7, 5, 310, 200 } };
+	struct se_buffer out = { 0 }, again = { 0 };
+
+	CHECK(se_picture_resize(&picture, 400, 300) == SE_OK, "memory");
+	paint(&picture, seed, 900, 1);
+	se_lossless_begin(self);
+	CHECK(se_lossless_add(self, picture.pixels, picture.stride, rects[0], 300) == 0, "text is refused");
+	CHECK(se_lossless_add(self, picture.pixels, picture.stride, rects[2], 300) == 0, "text is refused");
+	CHECK(se_lossless_suits(picture.pixels, picture.stride, rects[1]), "text does not suit");
+	CHECK(se_lossless_finish(self, 0, 2, &out) == SE_OK, "%s", se_error_message());
+	se_lossless_begin(self); /* its colours would leave no room for the text's */
+	{
+		struct se_picture photo = { 0 };
+
+		CHECK(se_picture_resize(&photo, 400, 300) == SE_OK, "memory");
+		paint(&photo, seed, 1 << 24, 0);
+		CHECK(se_lossless_add(self, photo.pixels, photo.stride, rects[1], 300) == 1, "noise is taken");
+		CHECK(se_lossless_literals(photo.pixels, photo.stride, rects[1], 300) > 300, "noise is no photograph");
+		CHECK(se_lossless_literals(photo.pixels, photo.stride, rects[1], 1000) > 900, "noise has few literals");
+		CHECK(!se_lossless_suits(photo.pixels, photo.stride, rects[1]), "noise suits");
+		CHECK(se_lossless_suits(photo.pixels, photo.stride, (struct se_rect){ 3, 3, 63, 65 }), "small ones always suit");
+		se_picture_free(&photo);
+	}
+	CHECK(se_lossless_add(self, picture.pixels, picture.stride, rects[0], 300) == 0, "text is refused");
+	CHECK(se_lossless_add(self, picture.pixels, picture.stride, rects[2], 300) == 0, "text is refused");
+	CHECK(se_lossless_finish(self, 0, 2, &again) == SE_OK && again.size == out.size && memcmp(again.data, out.data, out.size) == 0,
+	      "a refused rectangle has left something");
+	CHECK(se_lossless_finish(self, 1, 2, &out) == SE_E_INVALID && se_lossless_finish(self, 0, 0, &out) == SE_E_INVALID &&
+	              se_lossless_finish(self, SIZE_MAX, 2, &out) == SE_E_INVALID,
+	      "a range that is none");
+	CHECK(strstr(se_error_message(), "2 lossless rectangles"), "%s", se_error_message());
+	CHECK(se_lossless_bound(self, 1, 2) == 0, "bound");
+	CHECK(se_lossless_add(self, picture.pixels, picture.stride, (struct se_rect){ 4, 4, 9, 0 }, 300) == SE_E_INVALID &&
+	              strstr(se_error_message(), "9x0") && se_lossless_count(self) == 2,
+	      "an empty rectangle: %s", se_error_message());
+	CHECK(se_lossless_literals(picture.pixels, picture.stride, (struct se_rect){ 4, 4, 0, 9 }, 300) == 0, "of an empty one");
+	CHECK(se_lossless_add(self, picture.pixels, picture.stride, rects[0], -1) == 1, "nothing is allowed");
+	CHECK(se_lossless_add(self, picture.pixels, picture.stride, rects[0], 2000000000) == 0, "everything is allowed");
+	for (int round = 0; round < 200; round++) {
+		struct se_rect r = draw_rect(seed, &picture);
+		int most = draw_between(seed, 0, 400), verdict = se_lossless_literals(picture.pixels, picture.stride, r, most);
+
+		se_lossless_begin(self);
+		CHECK((se_lossless_add(self, picture.pixels, picture.stride, r, most) == 1) == (verdict > most), "%d of %d", verdict, most);
+	}
+	se_buffer_free(&out);
+	se_buffer_free(&again);
+	se_picture_free(&picture);
+}
+
+/* Noise beyond the protocol's bound is refused with a reason, up to 65536 pixels it never is. */
+static void check_noise(struct se_lossless *self, uint32_t *seed)
+{
+	struct se_picture picture = { 0 };
+	struct se_rect all = { 0, 0, 512, 512 }, fits = { 0, 0, 256, 256 };
+	struct se_buffer out = { 0 };
+
+	CHECK(se_picture_resize(&picture, 512, 512) == SE_OK, "memory");
+	paint(&picture, seed, 1 << 24, 0);
+	se_lossless_begin(self);
+	CHECK(se_lossless_add(self, picture.pixels, picture.stride, all, 1000) == 0, "%s", se_error_message());
+	CHECK(se_lossless_add(self, picture.pixels, picture.stride, fits, 1000) == 0, "%s", se_error_message());
+	CHECK(se_lossless_finish(self, 0, 1, &out) == SE_E_INVALID && strstr(se_error_message(), "fewer"), "%s",
+	      se_error_message());
+	CHECK(se_lossless_finish(self, 1, 1, &out) == SE_OK, "%s", se_error_message());
+	check_batch(&out, &picture, &fits, 1);
+	se_buffer_free(&out);
+	se_picture_free(&picture);
+}
+
+/* What the ops look like: a flat screen is a literal and long repeats; equal rows are one run from above. */
+static void check_bytes(struct se_lossless *self)
+{
+	static const uint8_t flat[] = { 0, 1, 0x33, 0x22, 0x11, 6, 0, 0, 0, 0, 0, 0xff, 0xff, 0xe0, 0xff };
+	static const uint8_t rows[] = { 0, 2, 0, 0, 0, 0x33, 0x22, 0x11, 4, 0, 0, 0, 1, 0, 1, 0x83 };
+	struct se_picture picture = { 0 };
+	struct se_buffer out = { 0 };
+	struct se_rect all = { 0, 0, 127, 66 };
+
+	CHECK(se_picture_resize(&picture, 127, 66) == SE_OK, "memory"); /* 8382 pixels: 1 + 8192 + 189 */
+	for (int y = 0; y < 66; y++)
+		for (int x = 0; x < 127; x++)
+			memcpy(se_picture_at(&picture, x, y), (const uint8_t[]){ 0x11, 0x22, 0x33, (uint8_t)x }, 4);
+	all.h = 66;
+	se_lossless_begin(self);
+	CHECK(se_lossless_add(self, picture.pixels, picture.stride, all, 300) == 0 && se_lossless_finish(self, 0, 1, &out) == SE_OK,
+	      "%s", se_error_message());
+	check_batch(&out, &picture, &all, 1);
+	CHECK(out.size == sizeof flat && memcmp(out.data, flat, 10) == 0 && out.data[11] == flat[11], "%zu bytes", out.size);
+	for (int y = 0; y < 3; y++)
+		memset(se_picture_at(&picture, 0, y), 0, 4);
+	all = (struct se_rect){ 0, 0, 2, 3 };
+	se_lossless_begin(self);
+	CHECK(se_lossless_add(self, picture.pixels, picture.stride, all, 1000) == 0 && se_lossless_finish(self, 0, 1, &out) == SE_OK,
+	      "%s", se_error_message());
+	CHECK(out.size == sizeof rows && memcmp(out.data, rows, sizeof rows) == 0, "%zu bytes", out.size);
+	se_buffer_free(&out);
+	se_picture_free(&picture);
+}
+
+/* SIMD and portable code give the same masks, for all widths and offsets. */
+static void check_masks(uint32_t *seed)
+{
+	uint8_t a[203 * 4], b[203 * 4];
+	uint64_t fast[4], plain[4];
+
+	for (int round = 0; round < 3000; round++) {
+		int count = draw_between(seed, 1, 200), from = draw_between(seed, 0, 2);
+		bool first = draw(seed) % 2;
+
+		for (size_t i = 0; i < sizeof a; i++) {
+			a[i] = (uint8_t)(draw(seed) % 2);
+			b[i] = i % 4 == 3 ? (uint8_t)draw(seed) : (uint8_t)(a[i] ^ (draw(seed) % 8 == 0));
+		}
+		se_rowmask_equal(a + from * 4, b + from * 4, count, fast);
+		se_rowmask_use_portable(true);
+		se_rowmask_equal(a + from * 4, b + from * 4, count, plain);
+		se_rowmask_use_portable(false);
+		CHECK(memcmp(fast, plain, (size_t)(count + 63) / 64 * 8) == 0, "SIMD and portable code differ");
+		for (int i = 0; i < (count + 63) / 64 * 64; i++)
+			CHECK((fast[i / 64] >> (i % 64) & 1) == (i < count && memcmp(a + (from + i) * 4, b + (from + i) * 4, 3) == 0), "bit %d", i);
+		se_rowmask_repeats(a + from * 4, count, first, fast);
+		for (int i = 0; i < (count + 63) / 64 * 64; i++)
+			CHECK((fast[i / 64] >> (i % 64) & 1) ==
+			              (i == 0 ? first : i < count && memcmp(a + (from + i) * 4, a + (from + i - 1) * 4, 3) == 0),
+			      "repeat %d of %d", i, count);
+		for (int i = 0; i < count; i++) {
+			int run = 0;
+
+			while (i + run < count && (fast[(i + run) / 64] >> ((i + run) % 64) & 1))
+				run++;
+			CHECK(se_rowmask_run(fast, i, count) == run, "run at %d", i);
+		}
+	}
+}
+
+void test_lossless(void)
+{
+	struct se_lossless *self = se_lossless_new();
+	uint32_t seed = 21;
+
+	CHECK(self, "%s", se_error_message());
+	check_masks(&seed);
+	check_bytes(self);
+	check_random(self, &seed);
+	se_rowmask_use_portable(true);
+	check_random(self, &seed);
+	se_rowmask_use_portable(false);
+	check_refusal(self, &seed);
+	check_noise(self, &seed);
+	se_lossless_free(self);
+	se_lossless_free(NULL);
+}

@@ -1,0 +1,387 @@
+/* test_motion.c - scrolls, moved windows and what only looks like it. Every answer is applied move by move, as a viewer does.
+ *
+ * Whatever is found must be exact; and what is plainly a move must be found.
+ */
+#include <string.h>
+
+#include "check.h"
+#include "error.h"
+#include "motion_private.h"
+
+static struct se_picture before, after, shown;
+static struct se_motion *finder, *plain_finder; /* the second one without SIMD: the same calls, the same answers */
+
+/* ---- pictures ---- */
+
+static void fill(struct se_picture *picture, struct se_rect r, uint32_t colour)
+{
+	for (int y = r.y; y < r.y + r.h; y++)
+		for (int x = r.x; x < r.x + r.w; x++)
+			memcpy(se_picture_at(picture, x, y), &colour, 4);
+}
+
+/* Lines of text on white: glyphs of 8x16 out of 60, drawn by a hash, a third of them blank, lines of different length. */
+static void write_text(struct se_picture *picture, struct se_rect r, uint32_t *seed)
+{
+	fill(picture, r, 0xffffff);
+	for (int top = r.y + 2; top + 16 <= r.y + r.h; top += 18) {
+		int letters = draw_between(seed, 0, (r.w - 8) / 8);
+
+		for (int i = 0; i < letters; i++) {
+			uint32_t glyph = draw(seed) % 90;
+
+			if (glyph >= 60)
+				continue;
+			for (int y = 3; y < 14; y++)
+				for (int x = 0; x < 7; x++) {
+					uint32_t bits = (glyph * 131 + (uint32_t)(y * 7 + x)) * 0x9e3779b1u >> 28;
+
+					if (bits < 5)
+						memset(se_picture_at(picture, r.x + 4 + i * 8 + x, top + y), (int)bits * 40, 3);
+				}
+		}
+	}
+}
+
+static void make_noise(struct se_picture *picture, struct se_rect r, uint32_t *seed)
+{
+	for (int y = r.y; y < r.y + r.h; y++)
+		for (int x = r.x; x < r.x + r.w; x++) {
+			uint32_t colour = draw(seed);
+
+			memcpy(se_picture_at(picture, x, y), &colour, 4);
+		}
+}
+
+static void begin(int width, int height)
+{
+	CHECK(se_picture_resize(&before, width, height) == SE_OK && se_picture_resize(&after, width, height) == SE_OK &&
+	              se_picture_resize(&shown, width, height) == SE_OK,
+	      "%s", se_error_message());
+}
+
+static void copy_all(struct se_picture *to, const struct se_picture *from)
+{
+	se_picture_copy(to, from->pixels, from->stride, se_picture_bounds(from));
+}
+
+/* Moves a rectangle of `after`, cut at `clip`. */
+static void shift(struct se_rect r, int dx, int dy, struct se_rect clip)
+{
+	struct se_rect to = se_rect_intersect((struct se_rect){ r.x + dx, r.y + dy, r.w, r.h }, clip);
+
+	for (int y = to.y; y < to.y + to.h; y++)
+		for (int x = to.x; x < to.x + to.w; x++)
+			memcpy(se_picture_at(&after, x, y), se_picture_at(&before, x - dx, y - dy), 4);
+}
+
+static bool same_pixel(const struct se_picture *a, const struct se_picture *b, int x, int y)
+{
+	return memcmp(se_picture_at(a, x, y), se_picture_at(b, x, y), 3) == 0;
+}
+
+static int differing(const struct se_picture *a, const struct se_picture *b, struct se_rect r)
+{
+	int count = 0;
+
+	for (int y = r.y; y < r.y + r.h; y++)
+		for (int x = r.x; x < r.x + r.w; x++)
+			count += !same_pixel(a, b, x, y);
+	return count;
+}
+
+static bool within(struct se_rect outer, struct se_rect r)
+{
+	return r.x >= outer.x && r.y >= outer.y && r.x + r.w <= outer.x + outer.w && r.y + r.h <= outer.y + outer.h;
+}
+
+/* Asks the finder and holds it to its contract. Returns how many moves there were; *left is how many pixels differ after them. */
+static int find(struct se_rect area, const struct se_region *barred, struct se_move *moves, int *left)
+{
+	struct se_move plain[SE_MOTION_MAX];
+	int count;
+
+	for (int y = 0; y < before.height; y++) /* X does not count */
+		for (int x = 0; x < before.width; x++)
+			se_picture_at(&before, x, y)[3] ^= (uint8_t)(x * 7 + y);
+	count = se_motion_find(finder, &before, after.pixels, after.stride, area, barred, moves);
+	CHECK(count >= 0 && count <= SE_MOTION_MAX, "%d: %s", count, se_error_message());
+	se_motion_use_portable(true);
+	CHECK(se_motion_find(plain_finder, &before, after.pixels, after.stride, area, barred, plain) == count, "SIMD finds others");
+	se_motion_use_portable(false);
+	CHECK(memcmp(moves, plain, (size_t)count * sizeof *moves) == 0, "SIMD finds others");
+	copy_all(&shown, &before);
+	for (int i = 0; i < count; i++) {
+		struct se_rect r = moves[i].rect, source = se_move_source(moves[i]);
+
+		CHECK(moves[i].dx != 0 || moves[i].dy != 0, "a move to its own place");
+		CHECK(!se_rect_empty(r) && within(area, r) && within(area, source), "a move leaves the area");
+		CHECK(!barred || !se_region_intersects(barred, source), "a move from a barred place");
+		CHECK(differing(&before, &after, r) >= SE_MOTION_LEAST, "a move saves %d pixels", differing(&before, &after, r));
+		for (int k = 0; k < i; k++)
+			CHECK(se_rect_empty(se_rect_intersect(r, moves[k].rect)), "two moves to one place");
+		se_move_apply(moves[i], &shown);
+	}
+	for (int i = 0; i < count; i++)
+		CHECK(differing(&shown, &after, moves[i].rect) == 0, "move %d of %d is not exact", i, count);
+	*left = differing(&shown, &after, area);
+	return count;
+}
+
+/* ---- scenes ---- */
+
+/* A page scrolled by any distance in a window with borders and a scrollbar that does not go along. */
+static void check_scroll(int distance, bool horizontal)
+{
+	struct se_rect window = { 37, 21, 500, 420 }, page = { 41, 40, 480, 396 }, moved;
+	struct se_move moves[SE_MOTION_MAX];
+	uint32_t seed = 51 + (uint32_t)distance;
+	int dx = horizontal ? distance : 0, dy = horizontal ? 0 : distance, left, count;
+
+	begin(640, 480);
+	make_noise(&before, se_picture_bounds(&before), &seed);
+	fill(&before, window, 0xc0c0c0);
+	write_text(&before, page, &seed);
+	copy_all(&after, &before);
+	fill(&after, page, 0xffffff);
+	write_text(&after, page, &seed);
+	shift(page, dx, dy, page);
+	fill(&before, (struct se_rect){ 524, 60, 10, 50 }, 0x404040);
+	fill(&after, (struct se_rect){ 524, 70, 10, 50 }, 0x404040);
+	count = find(window, NULL, moves, &left);
+	CHECK(count >= 1 && moves[0].dx == dx && moves[0].dy == dy, "%d moves for a scroll by %d,%d", count, dx, dy);
+	moved = se_rect_intersect((struct se_rect){ page.x + dx, page.y + dy, page.w, page.h }, page);
+	left = differing(&shown, &after, moved);
+	CHECK(left == 0, "%d pixels of what has scrolled by %d,%d are left", left, dx, dy);
+	copy_all(&before, &after);
+	CHECK(find(window, NULL, moves, &left) == 0 && left == 0, "nothing has changed");
+}
+
+/* A window dragged over a wallpaper. */
+static void check_drag(int dx, int dy, bool text)
+{
+	struct se_rect window = { 200, 150, 300, 220 }, moved = { 200 + dx, 150 + dy, 300, 220 };
+	struct se_rect area = se_rect_union(window, moved);
+	struct se_move moves[SE_MOTION_MAX];
+	uint32_t seed = 61;
+	int left, count, inside;
+
+	begin(800, 600);
+	make_noise(&after, se_picture_bounds(&after), &seed);
+	copy_all(&before, &after);
+	if (text)
+		write_text(&before, window, &seed);
+	else
+		make_noise(&before, window, &seed);
+	shift(window, dx, dy, moved);
+	count = find(area, NULL, moves, &left);
+	CHECK(count == 1 && moves[0].dx == dx && moves[0].dy == dy, "%d moves for a drag by %d,%d", count, dx, dy);
+	inside = differing(&shown, &after, moved);
+	CHECK(inside == 0, "%d pixels of the window left", inside);
+	CHECK(within(moved, moves[0].rect) || moves[0].rect.w * moves[0].rect.h < moved.w * moved.h + 40, "more than the window");
+}
+
+/* A caret, a changed line and a fixed note within the scrolled page: what is around them moves nonetheless. */
+static void check_disturbed(void)
+{
+	struct se_rect page = { 0, 0, 640, 480 };
+	struct se_move moves[SE_MOTION_MAX];
+	uint32_t seed = 71;
+	int left, count, all;
+
+	begin(640, 480);
+	write_text(&before, page, &seed);
+	write_text(&after, page, &seed);
+	shift(page, 0, -54, page);
+	make_noise(&after, (struct se_rect){ 0, 200, 640, 12 }, &seed);
+	fill(&before, (struct se_rect){ 560, 300, 60, 60 }, 0x8080ff);
+	fill(&after, (struct se_rect){ 560, 300, 60, 60 }, 0x8080ff);
+	fill(&after, (struct se_rect){ 560, 246, 60, 54 }, 0x00ff00);
+	all = differing(&before, &after, page);
+	count = find(page, NULL, moves, &left);
+	CHECK(count >= 2 && moves[0].dy == -54, "%d moves", count);
+	CHECK(left < all / 2, "%d of %d left", left, all);
+}
+
+/* Two panes scrolled apart, and two windows that change places: each reads what the other overwrites. */
+static void check_two(void)
+{
+	struct se_rect upper = { 0, 0, 640, 240 }, lower = { 0, 240, 640, 240 }, all = { 0, 0, 640, 480 };
+	struct se_move moves[SE_MOTION_MAX];
+	uint32_t seed = 81;
+	int left, count;
+
+	begin(640, 480);
+	write_text(&before, all, &seed);
+	write_text(&after, all, &seed);
+	shift(upper, 0, -36, upper);
+	shift(lower, 0, 25, lower);
+	count = find(all, NULL, moves, &left);
+	CHECK(count >= 2 && moves[0].dy != moves[1].dy, "%d moves for two panes", count);
+	copy_all(&after, &before);
+	shift(upper, 0, 240, all);
+	shift(lower, 0, -240, all);
+	count = find(all, NULL, moves, &left);
+	CHECK(count == 1 && left > 0, "%d moves, %d left: a circle has no safe order", count, left);
+}
+
+/* Nothing may be copied out of a video. */
+static void check_barred(void)
+{
+	struct se_rect all = { 0, 0, 640, 480 };
+	struct se_region barred = { 1, { { 300, 200, 160, 96 } } };
+	struct se_move moves[SE_MOTION_MAX];
+	uint32_t seed = 91;
+	int left, count;
+
+	begin(640, 480);
+	write_text(&before, all, &seed);
+	write_text(&after, all, &seed);
+	shift(all, 0, -40, all);
+	count = find(all, NULL, moves, &left);
+	CHECK(count == 1, "%d moves", count);
+	count = find(all, &barred, moves, &left);
+	CHECK(count >= 2, "%d moves around a video", count);
+	barred.rects[0] = all;
+	CHECK(find(all, &barred, moves, &left) == 0, "moves out of a video");
+}
+
+/* What is no move: flat areas, noise, another page, little areas, small changes. */
+static void check_none(void)
+{
+	struct se_rect all = { 0, 0, 640, 480 };
+	struct se_move moves[SE_MOTION_MAX];
+	uint32_t seed = 101;
+	int left;
+
+	begin(640, 480);
+	fill(&before, all, 0xffffff);
+	fill(&after, all, 0xe0e0e0);
+	CHECK(find(all, NULL, moves, &left) == 0, "a colour moves");
+	fill(&after, all, 0xffffff);
+	fill(&after, (struct se_rect){ 100, 100, 200, 200 }, 0x0000ff); /* a box opens on white */
+	CHECK(find(all, NULL, moves, &left) == 0, "a box moves");
+	for (int i = 0; i < 8; i++) {
+		make_noise(&before, all, &seed);
+		make_noise(&after, all, &seed);
+		CHECK(find(all, NULL, moves, &left) == 0, "noise moves");
+	}
+	copy_all(&after, &before);
+	make_noise(&after, (struct se_rect){ 50, 60, 100, 18 }, &seed);
+	CHECK(find((struct se_rect){ 50, 60, 100, 18 }, NULL, moves, &left) == 0, "a typed word moves");
+	CHECK(find((struct se_rect){ 50, 60, 0, 0 }, NULL, moves, &left) == 0, "nothing moves");
+	/* A small icon that moves is not worth a copy. */
+	copy_all(&after, &before);
+	shift((struct se_rect){ 100, 100, 24, 24 }, 200, 100, all);
+	CHECK(find(all, NULL, moves, &left) == 0, "an icon moves");
+}
+
+/* Random scenes of random moves, noise and text: whatever is found must be exact. */
+static void check_random(void)
+{
+	struct se_move moves[SE_MOTION_MAX];
+	uint32_t seed = 111;
+	int found = 0, left;
+
+	for (int round = 0; round < 150; round++) {
+		struct se_rect all;
+		struct se_region barred = { 0 };
+
+		begin(draw_between(&seed, 16, 400), draw_between(&seed, 16, 300));
+		all = se_picture_bounds(&before);
+		if (round % 3)
+			write_text(&before, all, &seed);
+		else
+			make_noise(&before, all, &seed);
+		copy_all(&after, &before);
+		for (int i = draw_between(&seed, 1, 3); i > 0; i--) {
+			struct se_rect r = { draw_between(&seed, 0, all.w - 1), draw_between(&seed, 0, all.h - 1), all.w, all.h };
+			int dx = draw_between(&seed, -60, 60), dy = draw_between(&seed, -60, 60);
+
+			if (round % 2)
+				dx = 0;
+			r = se_rect_intersect(r, all);
+			shift(r, dx, dy, se_rect_intersect((struct se_rect){ dx, dy, all.w, all.h }, all));
+		}
+		if (draw_between(&seed, 0, 2) == 0)
+			se_region_add(&barred, (struct se_rect){ draw_between(&seed, 0, all.w - 1), draw_between(&seed, 0, all.h - 1), 5, 5 });
+		found += find(all, &barred, moves, &left);
+	}
+	CHECK(found > 40, "only %d moves found", found);
+}
+
+/* A long run of noise makes searches rare, but a drag that begins is still found after a few frames. */
+static void check_patience(void)
+{
+	struct se_rect all = { 0, 0, 400, 300 };
+	struct se_move moves[SE_MOTION_MAX];
+	uint32_t seed = 121;
+	int left, frames = 0;
+
+	begin(400, 300);
+	for (int i = 0; i < 20; i++) {
+		make_noise(&before, all, &seed);
+		make_noise(&after, all, &seed);
+		CHECK(find(all, NULL, moves, &left) == 0, "noise moves");
+	}
+	shift(all, 7, 5, all);
+	while (find(all, NULL, moves, &left) == 0)
+		CHECK(++frames < 6, "not found in %d frames", frames);
+	CHECK(find(all, NULL, moves, &left) == 1, "found once, then not");
+}
+
+static void check_kernel(void)
+{
+	uint8_t row[100 * 4];
+	uint32_t seed = 131;
+
+	for (int round = 0; round < 5000; round++) {
+		int count = draw_between(&seed, 1, 99), from = draw_between(&seed, 0, count), expected = from, got;
+		uint32_t first = draw(&seed) % 3, second = draw(&seed) % 3;
+
+		for (size_t i = 0; i < sizeof row; i++)
+			row[i] = i % 4 == 3 ? (uint8_t)draw(&seed) : 0;
+		for (int i = 0; i < 100; i++) {
+			uint32_t colour = draw(&seed) % 40;
+
+			row[i * 4] = (uint8_t)colour;
+		}
+		while (expected < count && !(row[expected * 4] == first && row[expected * 4 + 4] == second))
+			expected++;
+		got = se_motion_pair(row, from, count, first, second);
+		CHECK(got == expected, "%d, not %d", got, expected);
+		got = se_motion_pair_portable(row, from, count, first, second);
+		CHECK(got == expected, "portable: %d, not %d", got, expected);
+	}
+}
+
+void test_motion(void)
+{
+	static const int distances[] = { 1, -1, 3, 7, -18, 19, 53, -100, 120, 200, -230 };
+	static const int drags[][2] = { { 5, 3 }, { -1, 1 }, { 40, -30 }, { -120, -90 }, { 133, 71 }, { 0, 25 }, { -25, 0 } };
+
+	finder = se_motion_new();
+	plain_finder = se_motion_new();
+	CHECK(finder && plain_finder, "%s", se_error_message());
+	check_kernel();
+	for (size_t i = 0; i < sizeof distances / sizeof *distances; i++) {
+		check_scroll(distances[i], false);
+		check_scroll(distances[i], true);
+	}
+	for (size_t i = 0; i < sizeof drags / sizeof *drags; i++) {
+		check_drag(drags[i][0], drags[i][1], true);
+		check_drag(drags[i][0], drags[i][1], false);
+	}
+	check_disturbed();
+	check_two();
+	check_barred();
+	check_none();
+	check_random();
+	check_patience();
+	se_motion_free(finder);
+	se_motion_free(plain_finder);
+	se_motion_free(NULL);
+	se_picture_free(&before);
+	se_picture_free(&after);
+	se_picture_free(&shown);
+}

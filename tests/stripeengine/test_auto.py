@@ -1,0 +1,344 @@
+"""Modes auto and lossless through random histories, decoded in Python, video included.
+
+After every message: what lies outside of its ops is as it was, and each op is inside the picture (the decoder and
+`wire` check that). In lossless mode the picture is the source's after every change, in auto mode at rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+pytest.importorskip("stripeengine._stripeengine", reason="the C engine is not built: make setup")
+
+from stripeengine import Engine, EngineSettings, FramebufferSource, wire
+from stripeengine.decode import Decoder
+from stripeengine.ffi import has_h264
+
+Pixels = npt.NDArray[np.uint8]
+
+PATIENCE_S = 5.0  # for a machine busy with other things
+REST_S = 1.2
+h264 = pytest.mark.skipif(not has_h264(), reason="built without x264")
+
+
+@dataclass
+class Session:
+    """An engine, its source, and a viewer who holds every message against the rules."""
+
+    mode: str
+    width: int = 320
+    height: int = 240
+    seed: int = 1
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        values = {"mode": self.mode, "framerate": 120, "repair_delay_ms": 60, **self.settings}
+        self.random = np.random.default_rng(self.seed)
+        self.source = FramebufferSource(self.width, self.height)
+        self.engine = Engine(self.source, EngineSettings().replace(values))
+        self.decoder = Decoder()
+        self.picture: Pixels = np.zeros((self.height, self.width, 3), dtype=np.uint8)
+        self.kinds: dict[int, int] = dict.fromkeys(range(1, 6), 0)
+        self.bytes = 0
+        self._started = False
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.engine.close()
+        self.source.close()
+
+    def show(self, picture: Pixels | None = None) -> None:
+        """Submit the picture."""
+        if picture is not None:
+            self.picture = picture
+        self.source.submit(self.picture)
+        if not self._started:
+            self.engine.start()
+            self._started = True
+
+    def take(self, seconds: float) -> int:
+        """Apply what comes within that time; return how many messages."""
+        until, count = time.monotonic() + seconds, 0
+        while True:
+            frame = self.engine.take()
+            if frame is not None:
+                with frame:
+                    self._apply(bytes(frame.buffer))
+                count += 1
+                continue
+            assert self.engine.failure is None, self.engine.failure
+            rest = until - time.monotonic()
+            if rest <= 0:
+                return count
+            if select.select([self.engine.fileno()], [], [], rest)[0]:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self.engine.fileno(), 8)
+
+    def _apply(self, data: bytes) -> None:
+        message = wire.parse_message(data)
+        assert len(data) <= wire.MESSAGE_AIM or len(message.ops) == 1
+        before = self.decoder.picture.copy()
+        self.decoder.apply(message)
+        assert not self.decoder.missed
+        self.bytes += len(data)
+        covered = np.zeros(self.decoder.picture.shape[:2], dtype=bool)
+        for op in message.ops:
+            x, y, w, h = op.rectangle
+            covered[y : y + h, x : x + w] = True
+            self.kinds[op.kind] += 1
+        if not message.header.resized:
+            assert np.array_equal(self.decoder.picture[~covered], before[~covered]), "drawn outside the ops"
+
+    def error(self) -> int:
+        """Return the largest difference of the decoded picture, 255 if its size is another."""
+        if self.decoder.picture.shape != self.picture.shape:
+            return 255
+        return int(np.abs(self.decoder.picture.astype(np.int16) - self.picture).max())
+
+    def settle(self, what: str, patience: float = PATIENCE_S) -> float:
+        """Wait until the picture is exact; return how long that took."""
+        start = time.monotonic()
+        while self.error():
+            self.take(0.02)
+            assert time.monotonic() - start < patience, f"{what}: {self.error()} off at rest"
+        return time.monotonic() - start
+
+    # ---- what happens on the screen ----
+
+    def place(self, least: int = 8) -> tuple[slice, slice]:
+        """Return a random rectangle as slices."""
+        height, width = self.picture.shape[:2]
+        w = int(self.random.integers(min(least, width), width + 1))
+        h = int(self.random.integers(min(least, height), height + 1))
+        x, y = int(self.random.integers(0, width - w + 1)), int(self.random.integers(0, height - h + 1))
+        return slice(y, y + h), slice(x, x + w)
+
+    def text(self, place: tuple[slice, slice]) -> None:
+        """Draw strokes in two colours."""
+        area = self.picture[place]
+        paper, ink = self.random.integers(0, 256, (2, 3), dtype=np.uint8)
+        strokes = self.random.random(area.shape[:2]) < 0.15
+        strokes[::7] = strokes[1::7] = False
+        area[:] = np.where(strokes[:, :, None], ink, paper)
+
+    def photo(self, place: tuple[slice, slice]) -> None:
+        """Draw a gradient with grain."""
+        area = self.picture[place]
+        y, x = np.mgrid[0 : area.shape[0], 0 : area.shape[1]]
+        start = int(self.random.integers(0, 100))
+        base = np.stack((x + start, y + start, (x + y) // 2), axis=2) % 200
+        area[:] = base + self.random.integers(0, 24, area.shape)
+
+    def flat(self, place: tuple[slice, slice]) -> None:
+        """Fill with one colour."""
+        self.picture[place] = self.random.integers(0, 256, 3, dtype=np.uint8)
+
+    def scroll(self, place: tuple[slice, slice]) -> None:
+        """Scroll up; new text comes in below."""
+        area = self.picture[place]
+        step = min(int(self.random.integers(1, 60)), area.shape[0])
+        area[: area.shape[0] - step] = area[step:].copy()
+        bottom = slice(place[0].stop - step, place[0].stop)
+        self.text((bottom, place[1]))
+
+    def drag(self, place: tuple[slice, slice]) -> None:
+        """Move a window a little, over what was there."""
+        window = self.picture[place].copy()
+        height, width = self.picture.shape[:2]
+        y = int(np.clip(place[0].start + self.random.integers(-12, 13), 0, height - window.shape[0]))
+        x = int(np.clip(place[1].start + self.random.integers(-12, 13), 0, width - window.shape[1]))
+        self.picture[place] = (90, 120, 150)
+        self.picture[y : y + window.shape[0], x : x + window.shape[1]] = window
+
+    def change(self) -> None:
+        """Do one of these."""
+        kinds = (self.text, self.text, self.photo, self.flat, self.scroll, self.drag)
+        kinds[int(self.random.integers(0, len(kinds)))](self.place())
+
+    def play(self, place: tuple[slice, slice], pictures: int) -> None:
+        """Let a video run there."""
+        for _ in range(pictures):
+            self.photo(place)
+            self.show()
+            self.take(0.012)
+
+
+def resize(session: Session) -> None:
+    """Give the source another size."""
+    width, height = (int(n) for n in session.random.integers(1, 400, 2))
+    session.source.resize(width, height)
+    session.picture = np.zeros((height, width, 3), dtype=np.uint8)
+    session.text((slice(0, height), slice(0, width)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_lossless_is_exact_after_every_change(seed: int) -> None:
+    with Session("lossless", seed=seed) as session:
+        for step in range(40):
+            if step % 13 == 12:
+                resize(session)
+            session.change()
+            session.show()
+            session.settle(f"step {step}")
+        assert session.kinds[wire.JPEG] == session.kinds[wire.H264] == 0
+        assert session.kinds[wire.COPY] and session.kinds[wire.LOSSLESS]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_auto_is_exact_at_rest(seed: int) -> None:
+    with Session("auto", seed=seed, settings={"chroma": "444" if seed % 2 else "420"}) as session:
+        for step in range(36):
+            if step % 12 == 5:
+                session.play(session.place(120), 12)
+            elif step % 17 == 16:
+                resize(session)
+            session.change()
+            session.show()
+            session.take(0.02)
+            if step % 9 == 8:
+                session.settle(f"step {step}")
+                assert session.take(0.2) == 0, "something was sent at rest"
+        session.settle("the end")
+
+
+def test_every_mode_follows_every_other_in_mid_stream() -> None:
+    modes = ["auto", "lossless", "jpeg", "auto", "jpeg", "lossless", "auto"]
+    if has_h264():
+        modes += ["h264", "auto", "h264", "lossless", "h264", "jpeg", "h264", "auto"]
+    with Session("jpeg", seed=3, settings={"paint_over_trigger_frames": 5}) as session:
+        session.text(session.place(200))
+        session.photo(session.place(150))
+        session.show()
+        session.take(0.03)
+        for mode in modes:
+            session.play(session.place(100), 5)
+            session.engine.update(mode=mode)
+            session.change()
+            session.show()
+            session.take(0.04)
+            if mode in ("auto", "lossless"):
+                session.settle(f"after a change to {mode}")
+        session.settle("the end")
+
+
+def test_a_mode_switch_alone_repairs_what_was_lossy() -> None:
+    with Session("jpeg", settings={"paint_over": False, "jpeg_quality": 30}) as session:
+        session.photo((slice(0, 240), slice(0, 320)))
+        session.show()
+        session.take(0.2)
+        assert session.error() > 0
+        session.engine.update(mode="auto")
+        session.settle("auto")
+
+
+def test_what_keeps_changing_delays_nobody_elses_repair() -> None:
+    with Session("auto") as session:
+        session.show()
+        session.take(0.1)
+        photo, caret = (slice(0, 128), slice(0, 128)), (slice(200, 216), slice(300, 302))
+        session.photo(photo)
+        start = time.monotonic()
+        while time.monotonic() - start < PATIENCE_S:
+            session.picture[caret] ^= 255
+            session.show()
+            session.take(0.03)
+            if np.array_equal(session.decoder.picture[photo], session.picture[photo]):
+                break
+        assert time.monotonic() - start < REST_S
+
+
+def test_without_lossless_when_still_photographs_are_painted_over() -> None:
+    with Session("auto", settings={"lossless_when_still": False, "jpeg_quality": 20}) as session:
+        session.photo((slice(0, 240), slice(0, 320)))
+        session.show()
+        session.take(0.04)
+        coarse = session.error()
+        session.take(0.5)
+        assert 0 < session.error() < coarse
+        session.engine.update(paint_over=False, jpeg_quality=10)
+        session.photo((slice(0, 240), slice(0, 320)))
+        session.show()
+        session.take(0.1)
+        assert session.take(0.3) == 0
+        session.engine.update(lossless_when_still=True)
+        session.settle("switched on")
+
+
+@h264
+def test_a_video_is_one_stream_and_ends_exact() -> None:
+    with Session("auto", width=640, height=480) as session:
+        session.text((slice(0, 480), slice(0, 640)))
+        session.show()
+        session.settle("text")
+        place = (slice(96, 336), slice(128, 448))
+        session.play(place, 60)
+        assert session.kinds[wire.H264] > 10
+        # Text elsewhere stays exact while the video plays.
+        outside = np.ones((480, 640), dtype=bool)
+        outside[64:368, 96:480] = False
+        assert np.array_equal(session.decoder.picture[outside], session.picture[outside])
+        assert session.settle("at rest") < 4 * REST_S
+
+
+def test_a_snapshot_is_what_everybody_has() -> None:
+    with Session("auto") as session:
+        session.text((slice(0, 240), slice(0, 320)))
+        session.photo((slice(20, 200), slice(20, 200)))
+        session.show()
+        session.settle("photograph")
+        newcomer = Decoder()
+        for message in session.engine.snapshot():
+            newcomer.apply(message)
+        assert np.array_equal(newcomer.picture, session.picture)
+        # Whoever names a quality gets photographs as JPEG, text exactly all the same.
+        small, large = session.engine.snapshot(30), session.engine.snapshot()
+        assert sum(map(len, small)) < sum(map(len, large)) / 2
+        for message in small:
+            newcomer.apply(message)
+        assert np.array_equal(newcomer.picture[210:], session.picture[210:])
+
+
+@pytest.mark.parametrize("kbps", [1000, 4000])
+def test_max_kbps_bounds_any_two_seconds(kbps: int) -> None:
+    seconds = 2.0
+    with Session("auto", width=640, height=480, settings={"max_kbps": kbps, "framerate": 60}) as session:
+        session.show()
+        session.take(0.1)
+        spent: list[tuple[float, int]] = []
+        start = time.monotonic()
+        while time.monotonic() - start < 1.5 * seconds:
+            session.text(session.place(200))
+            session.show()
+            before = session.bytes
+            session.take(0.03)
+            spent.append((time.monotonic() - start, session.bytes - before))
+        total = sum(size for when, size in spent if when > seconds / 2)
+        # A frame's size is known only when it is made: what it takes too much is paid back by the next.
+        assert total < kbps * 125 * seconds * 1.1 + 65536 + 32768
+        assert total > kbps * 125 * seconds * 0.4
+        session.engine.update(max_kbps=0)
+        session.settle("without a bound")
+
+
+def test_a_slow_consumer_gets_the_newest_picture() -> None:
+    with Session("auto") as session:
+        session.show()
+        for _ in range(30):
+            session.change()
+            session.show()
+            time.sleep(0.01)
+        assert session.engine.stats().frames <= 3
+        session.settle("late")
+        session.take(0.1)
+        assert session.engine.stats().dropped > 0
