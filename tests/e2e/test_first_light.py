@@ -197,3 +197,24 @@ def test_an_idle_terminal_sends_nothing(product: Product, page: Page, terminal: 
     before = product.stats(page)["bytes"]
     time.sleep(4)
     assert product.stats(page)["bytes"] == before
+
+
+@pytest.mark.parametrize("mode", ["auto", "lossless"])
+def test_a_still_screen_is_exact(product: Product, page: Page, terminal: str, mode: str) -> None:
+    product.stack.query(f"QualityPreset.objects.get_or_create(name='Exact {mode}', settings={{'mode': '{mode}'}})[1]")
+    product.view(terminal)
+    pick_preset(product, page, terminal, f"Exact {mode}")
+    for line in (
+        "for i in $(seq 300); do echo $i the quick brown fox $((i * i)); done",
+        "clear",
+        "ls -la /usr/bin | head -60",
+    ):
+        type_line(page, line)
+        time.sleep(0.7)
+    for _ in range(6):  # at the bottom of a full terminal: each scrolls by a line
+        page.keyboard.press("Enter")
+        time.sleep(0.1)
+    assert_same_picture(product, page, terminal, mean=0, far=0)
+    assert product.stats(page)["ops"].get("lossless", 0) > 0
+    assert product.stats(page)["ops"].get("copy", 0) > 0
+    assert product.stats(page)["resyncs"] == 0
