@@ -77,7 +77,7 @@ def test_an_engine_at_rest_is_not_woken(mode: str) -> None:
 
 
 def test_frames_keep_to_the_framerate_and_the_first_comes_at_once() -> None:
-    with running(320, 200, framerate=20, **QUIET) as (source, engine, viewer):
+    with running(320, 200, framerate=5, **QUIET) as (source, engine, viewer):
         viewer.drain()
         sent = time.monotonic()
         start = len(viewer.messages)
@@ -89,8 +89,8 @@ def test_frames_keep_to_the_framerate_and_the_first_comes_at_once() -> None:
         elapsed = time.monotonic() - sent
         viewer.drain()
         frames = len(viewer.messages) - start
-        assert viewer.arrivals[start] - sent < 0.045
-        assert 0.5 * 20 * elapsed < frames <= 20 * elapsed + 2
+        assert viewer.arrivals[start] - sent < 0.15  # a period is 0.2 s, and the machine may be busy
+        assert 0.5 * 5 * elapsed < frames <= 5 * elapsed + 2
         assert worst(viewer.picture, picture) <= 2
 
 
