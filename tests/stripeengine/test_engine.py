@@ -79,6 +79,7 @@ def test_an_engine_at_rest_is_not_woken(mode: str) -> None:
 def test_frames_keep_to_the_framerate_and_the_first_comes_at_once() -> None:
     with running(320, 200, framerate=5, **QUIET) as (source, engine, viewer):
         viewer.drain()
+        time.sleep(0.25)  # rest: the next change is a first one again
         sent = time.monotonic()
         start = len(viewer.messages)
         for step in range(100):
