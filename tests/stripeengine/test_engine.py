@@ -83,7 +83,7 @@ def test_frames_keep_to_the_framerate_and_the_first_comes_at_once() -> None:
         sent = time.monotonic()
         start = len(viewer.messages)
         for step in range(100):
-            picture = np.full((200, 320, 3), step * 2, np.uint8)
+            picture = np.full((200, 320, 3), 2 + step * 2, np.uint8)
             source.submit(picture)
             viewer.take()
             time.sleep(0.01)
