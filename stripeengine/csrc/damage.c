@@ -7,21 +7,11 @@
 
 #include <string.h>
 
+#include "pixel.h"
+
 #define XXH_INLINE_ALL /* lets the compiler use what it may assume of the processor */
 #include <xxhash.h>
 
-#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
-#define HAVE_AVX2_KERNEL 1
-#include <immintrin.h>
-#else
-#define HAVE_AVX2_KERNEL 0
-#endif
-
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define COLOUR_MASK 0x00ffffffu
-#else
-#define COLOUR_MASK 0xffffff00u
-#endif
 #define BLOCK 16 /* pixels looked at together */
 
 static uint32_t pixel_diff(const uint8_t *a, const uint8_t *b, int index)

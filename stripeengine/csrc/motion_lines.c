@@ -7,16 +7,12 @@
 
 #include <string.h>
 
+#include "pixel.h"
+
 #if defined(__GNUC__)
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #else
 #define ALWAYS_INLINE inline
-#endif
-#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
-#define HAVE_AVX2_KERNEL 1
-#include <immintrin.h>
-#else
-#define HAVE_AVX2_KERNEL 0
 #endif
 
 #define LANES 8

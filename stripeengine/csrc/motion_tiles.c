@@ -9,14 +9,8 @@
 #include <string.h>
 
 #include "damage.h"
+#include "pixel.h"
 #include "rowmask.h"
-
-#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
-#define HAVE_AVX2_KERNEL 1
-#include <immintrin.h>
-#else
-#define HAVE_AVX2_KERNEL 0
-#endif
 
 #define COLUMNS 3      /* one tile is chosen in each of 3 x 2 parts of the area */
 #define ROWS 2

@@ -6,18 +6,7 @@
 
 #include <string.h>
 
-#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
-#define HAVE_AVX2_KERNEL 1
-#include <immintrin.h>
-#else
-#define HAVE_AVX2_KERNEL 0
-#endif
-
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define COLOUR_MASK 0x00ffffffu
-#else
-#define COLOUR_MASK 0xffffff00u
-#endif
+#include "pixel.h"
 
 static bool portable_only;
 

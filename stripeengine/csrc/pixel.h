@@ -1,0 +1,20 @@
+/* pixel.h - what the vectorised kernels share: which bits of a BGRX pixel are colour, and whether AVX2 code can be
+ * compiled. Whether the processor has AVX2 is asked at run time, by whoever calls such code. */
+#ifndef SE_PIXEL_H
+#define SE_PIXEL_H
+
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#define HAVE_AVX2_KERNEL 1
+#include <immintrin.h>
+#else
+#define HAVE_AVX2_KERNEL 0
+#endif
+
+/* Of a pixel read as one 32-bit number. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define COLOUR_MASK 0x00ffffffu
+#else
+#define COLOUR_MASK 0xffffff00u
+#endif
+
+#endif
