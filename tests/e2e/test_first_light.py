@@ -58,8 +58,17 @@ def pick_preset(product: Product, page: Page, session_id: str, name: str) -> Non
 
 @pytest.fixture
 def terminal(product: Product) -> str:
-    """A running terminal session."""
-    return product.launch("terminal")
+    """A running terminal session whose shell has written its prompt."""
+    session_id = product.launch("terminal")
+
+    def settled() -> bool:
+        first = product.screen(session_id)
+        time.sleep(0.7)
+        prompt = len(np.unique(first.reshape(-1, 3), axis=0)) > 4  # antialiased letters on the background
+        return prompt and bool((product.screen(session_id) == first).all())
+
+    wait_for("the terminal's prompt", settled, 20)
+    return session_id
 
 
 def test_terminal_reaches_the_canvas_and_keys_reach_the_terminal(product: Product, page: Page, terminal: str) -> None:
