@@ -15,7 +15,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from ..access import Access
 from ..actions import ActionError
-from ..actions.launch import check_launch, do_launch
+from ..actions.launch import do_launch
 from ..actions.presets import do_set_session_preset
 from ..actions.share import do_revoke, do_share
 from ..actions.stop import do_stop
@@ -50,15 +50,7 @@ class SessionPages(_Admin):
                 if not form.is_valid():
                     text = "; ".join(str(error) for errors in form.errors.values() for error in errors)
                     raise ActionError("invalid", text)
-                values = form.cleaned_data
-                wish = check_launch(
-                    visitor(request),
-                    values["template"],
-                    name=values["name"],
-                    width=values["width"],
-                    height=values["height"],
-                    preset_id=values["preset"],
-                )
+                wish = form.wish(visitor(request))
                 session = do_launch(wish)
             except ActionError as error:
                 messages.error(request, error.message)

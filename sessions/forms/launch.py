@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from django import forms
+from django.contrib.auth.models import AbstractBaseUser
 
-from ..actions.launch import NAME_LENGTH
+from ..actions.launch import NAME_LENGTH, Launch, check_launch
 
 
 class LaunchForm(forms.Form):
@@ -15,3 +16,15 @@ class LaunchForm(forms.Form):
     width = forms.IntegerField(required=False)
     height = forms.IntegerField(required=False)
     preset = forms.CharField(required=False, max_length=20)
+
+    def wish(self, owner: AbstractBaseUser) -> Launch:
+        """Return what a valid form asks for, checked for ``owner``; raises `ActionError` as `check_launch` does."""
+        values = self.cleaned_data
+        return check_launch(
+            owner,
+            values["template"],
+            name=values["name"],
+            width=values["width"],
+            height=values["height"],
+            preset_id=values["preset"],
+        )

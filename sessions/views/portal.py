@@ -18,7 +18,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from ..access import Access
 from ..actions import ActionError
-from ..actions.launch import check_launch, do_launch
+from ..actions.launch import do_launch
 from ..actions.presets import FINAL_STATES, default_preset, do_set_session_preset, visible_presets
 from ..actions.stop import check_stop, do_stop
 from ..forms.launch import LaunchForm
@@ -96,16 +96,8 @@ def launch(request: HttpRequest) -> HttpResponse:
             for error in errors:
                 messages.error(request, f"{label}: {error}" if label else str(error))
         return redirect("portal")
-    values = form.cleaned_data
     try:
-        wish = check_launch(
-            visitor(request),
-            values["template"],
-            name=values["name"],
-            width=values["width"],
-            height=values["height"],
-            preset_id=values["preset"],
-        )
+        wish = form.wish(visitor(request))
         session = do_launch(wish)
     except ActionError as error:
         messages.error(request, error.message)
