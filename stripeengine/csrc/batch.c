@@ -91,9 +91,20 @@ static struct se_batch_part *next_part(struct se_batch *self)
 	return &self->parts[self->part_count];
 }
 
-static int finish(struct se_batch *self, size_t first, size_t count)
+static int64_t pixels_of(const struct se_batch *self, size_t first, size_t count)
 {
-	bool hopeless = count > MOST_RECTS || (count > 1 && se_lossless_bound(self->coder, first, count) > TRY_BOUND);
+	int64_t pixels = 0;
+
+	for (size_t i = first; i < first + count; i++)
+		pixels += se_rect_area(self->rects[i]);
+	return pixels;
+}
+
+/* `most`: pixels of the picture. Repairs may cover what has changed once more, and a reader refuses a batch of more. */
+static int finish(struct se_batch *self, size_t first, size_t count, int64_t most)
+{
+	bool hopeless = count > MOST_RECTS || (count > 1 && (pixels_of(self, first, count) > most ||
+	                                                     se_lossless_bound(self->coder, first, count) > TRY_BOUND));
 	size_t room = SE_FRAME_AIM - SE_FRAME_HEADER - count * SE_FRAME_RECORD;
 	struct se_batch_part *part = next_part(self);
 	int code;
@@ -111,8 +122,8 @@ static int finish(struct se_batch *self, size_t first, size_t count)
 			return SE_OK;
 		}
 	}
-	code = finish(self, first, count / 2);
-	return code < 0 ? code : finish(self, first + count / 2, count - count / 2);
+	code = finish(self, first, count / 2, most);
+	return code < 0 ? code : finish(self, first + count / 2, count - count / 2, most);
 }
 
 int se_batch_encode(struct se_batch *self, const struct se_picture *picture)
@@ -128,7 +139,7 @@ int se_batch_encode(struct se_batch *self, const struct se_picture *picture)
 	for (size_t i = 0; i < self->count && code == SE_OK; i++)
 		code = se_lossless_add(self->coder, picture->pixels, picture->stride, self->rects[i], 1000);
 	if (code == SE_OK && self->count > 0)
-		code = finish(self, 0, self->count);
+		code = finish(self, 0, self->count, se_rect_area(se_picture_bounds(picture)));
 	if (code < 0)
 		self->part_count = 0;
 	return code;
