@@ -4,13 +4,14 @@ PORT ?= 8000
 PYTHON_IN_VENV = .venv/bin/python
 export PYTHON
 
-.PHONY: help up setup test test-js test-native test-native-short test-python lint bench
+.PHONY: help up setup test test-js test-native test-native-short test-python lint bench scripts
 
 help:
 	@echo "make up [PORT=8000]   start everything on this machine; Ctrl-C ends it"
 	@echo "make setup            only prepare: Debian packages, .venv, the compiled engine"
 	@echo "make test             all tests (JavaScript, C, Python with a real X server, Redis, database and browser)"
 	@echo "make test-native      the C engine under ASan, UBSan and TSan, at length"
+	@echo "make scripts          3000 random drawing scripts, seen by Python and the browser; SCRIPTS=n SEED=first"
 	@echo "make lint             ruff, mypy, import contracts, ESLint, tsc"
 	@echo "make bench            our engine and its peers on real applications, the short form"
 
@@ -38,6 +39,13 @@ test-native:
 
 test-python:
 	$(PYTHON_IN_VENV) -m pytest
+
+SCRIPTS ?= 3000
+SEED ?= 1000
+
+scripts:
+	@scripts/setup test
+	STRIPEDESK_SCRIPTS=$(SCRIPTS) STRIPEDESK_SCRIPTS_SEED=$(SEED) $(PYTHON_IN_VENV) -m pytest tests/stripeengine/test_scripts.py
 
 lint:
 	@scripts/setup test
