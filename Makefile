@@ -45,7 +45,8 @@ SEED ?= 1000
 
 scripts:
 	@scripts/setup test
-	STRIPEDESK_SCRIPTS=$(SCRIPTS) STRIPEDESK_SCRIPTS_SEED=$(SEED) $(PYTHON_IN_VENV) -m pytest tests/stripeengine/test_scripts.py
+	STRIPEDESK_SCRIPTS=$(SCRIPTS) STRIPEDESK_BROWSER_SCRIPTS=$$(( $(SCRIPTS) / 8 )) STRIPEDESK_SCRIPTS_SEED=$(SEED) \
+	$(PYTHON_IN_VENV) -m pytest tests/stripeengine/test_scripts.py tests/e2e/test_scripts_browser.py
 
 lint:
 	@scripts/setup test
