@@ -11,6 +11,26 @@
 #define SHARE 16          /* a further rectangle of a candidate saves at least that part of all it could */
 #define VAIN_MOST 4       /* tile searches in vain, after which only one in RETRY is made */
 #define RETRY 4
+#define CANDIDATES (2 * SE_MOTION_CANDIDATES + 2) /* a guess, rows, columns, tiles */
+
+enum { TOP, BOTTOM, LEFT, RIGHT }; /* sides */
+
+struct candidate {
+	struct se_motion_vector by;
+	int score;
+};
+
+/* What is looked for in one call, and how far that has come. */
+struct search {
+	struct se_motion *self;
+	struct se_motion_view view;
+	struct se_motion_probes probes;
+	struct candidate candidates[CANDIDATES];
+	int candidate_count;
+	int best; /* score */
+	struct se_move *moves;
+	int count;
+};
 
 struct se_motion *se_motion_new(void)
 {
@@ -27,10 +47,11 @@ static void free_lines(struct se_motion *self)
 	free(self->hashes[1]);
 	free(self->sums);
 	free(self->varied);
+	free(self->differences);
 	free(self->table);
 	free(self->votes);
 	self->hashes[0] = self->hashes[1] = NULL;
-	self->sums = self->varied = NULL;
+	self->sums = self->varied = self->differences = NULL;
 	self->table = NULL;
 	self->votes = NULL;
 	self->lines = 0;
@@ -68,9 +89,11 @@ static int reserve(struct se_motion *self, struct se_rect area)
 		self->hashes[1] = malloc(count * (SE_MOTION_STRIPS + 1) * sizeof *self->hashes[1]);
 		self->sums = malloc(count * sizeof *self->sums);
 		self->varied = malloc(count * sizeof *self->varied);
+		self->differences = malloc((count / SE_MOTION_TILE + 1) * 2 * SE_MOTION_LANES * sizeof *self->differences);
 		self->table = malloc((4 * count + 64) * sizeof *self->table);
 		self->votes = malloc((2 * count + 1) * sizeof *self->votes);
-		if (!self->hashes[0] || !self->hashes[1] || !self->sums || !self->varied || !self->table || !self->votes)
+		if (!self->hashes[0] || !self->hashes[1] || !self->sums || !self->varied || !self->differences || !self->table ||
+		    !self->votes)
 			goto failed;
 		self->lines = lines;
 	}
@@ -91,32 +114,64 @@ failed:
 	return se_error_set(SE_E_NOMEM, "out of memory: motion of %dx%d pixels", area.w, area.h);
 }
 
-static bool matches(const struct se_motion_view *view, struct se_rect rect, struct se_motion_vector by)
+/* The strip of `extent` rows or columns beyond a side. */
+static struct se_rect beyond(struct se_rect rect, int side, int extent)
 {
-	for (int y = rect.y; y < rect.y + rect.h; y++)
-		if (se_diff_first(se_motion_after(view, rect.x, y), se_motion_before(view, rect.x - by.dx, y - by.dy), rect.w) < rect.w)
-			return false;
-	return true;
+	switch (side) {
+	case TOP:
+		return (struct se_rect){ rect.x, rect.y - extent, rect.w, extent };
+	case BOTTOM:
+		return (struct se_rect){ rect.x, rect.y + rect.h, rect.w, extent };
+	case LEFT:
+		return (struct se_rect){ rect.x - extent, rect.y, extent, rect.h };
+	default:
+		return (struct se_rect){ rect.x + rect.w, rect.y, extent, rect.h };
+	}
 }
 
+/* The most pixels, up to GROWTH, that a side may be moved: by all but the pixels themselves. */
+static int room(const struct se_motion_view *view, struct se_rect rect, int side, struct se_motion_vector by,
+                const struct se_move *moves, int count)
+{
+	for (int extent = GROWTH; extent > 0; extent--)
+		if (se_motion_allowed(view, beyond(rect, side, extent), by, moves, count))
+			return extent;
+	return 0;
+}
+
+static bool row_matches(const struct se_motion_view *view, struct se_rect rect, int y, struct se_motion_vector by)
+{
+	return se_diff_first(se_motion_after(view, rect.x, y), se_motion_before(view, rect.x - by.dx, y - by.dy), rect.w) == rect.w;
+}
+
+/* How many rows, or columns, up to `extent` match beyond a side. */
+static int matching(const struct se_motion_view *view, struct se_rect rect, int side, int extent, struct se_motion_vector by)
+{
+	if (side == TOP || side == BOTTOM) {
+		int rows = 0;
+
+		while (rows < extent && row_matches(view, rect, side == TOP ? rect.y - 1 - rows : rect.y + rect.h + rows, by))
+			rows++;
+		return rows;
+	}
+	/* Columns all at once, for memory's sake. */
+	for (int y = rect.y; y < rect.y + rect.h && extent > 0; y++) {
+		int x = side == LEFT ? rect.x - extent : rect.x + rect.w;
+		const uint8_t *after = se_motion_after(view, x, y), *source = se_motion_before(view, x - by.dx, y - by.dy);
+
+		extent = side == LEFT ? extent - 1 - se_diff_last(after, source, extent) : se_diff_first(after, source, extent);
+	}
+	return extent;
+}
+
+/* Makes a verified rectangle as large as it may be, to the pixel. */
 static struct se_rect grow(const struct se_motion_view *view, struct se_rect rect, struct se_motion_vector by,
                            const struct se_move *moves, int count)
 {
-	for (int side = 0; side < 4; side++) {
-		for (int i = 0; i < GROWTH; i++) {
-			struct se_rect line = rect;
+	for (int side = TOP; side <= RIGHT; side++) {
+		int extent = matching(view, rect, side, room(view, rect, side, by, moves, count), by);
 
-			if (side < 2) {
-				line.y = side == 0 ? rect.y - 1 : rect.y + rect.h;
-				line.h = 1;
-			} else {
-				line.x = side == 2 ? rect.x - 1 : rect.x + rect.w;
-				line.w = 1;
-			}
-			if (!se_motion_allowed(view, line, by, moves, count) || !matches(view, line, by))
-				break;
-			rect = se_rect_union(rect, line);
-		}
+		rect = se_rect_union(rect, beyond(rect, side, extent));
 	}
 	return rect;
 }
@@ -135,25 +190,25 @@ static bool saves_enough(const struct se_motion_view *view, struct se_rect rect)
 	return false;
 }
 
-/* Adds the moves that a candidate is good for; returns how many there are then. */
-static int add_moves(struct se_motion *self, const struct se_motion_view *view, struct se_motion_vector by,
-                     struct se_move *moves, int count)
+/* Adds the moves that a candidate is good for. */
+static void add_moves(struct search *search, struct se_motion_vector by)
 {
-	int64_t all, best;
+	struct se_motion *self = search->self;
+	const struct se_motion_view *view = &search->view;
+	int64_t all = se_motion_examine(self, view, by, search->moves, search->count), best;
+	int before = search->count;
 	struct se_rect rect;
 
-	if (count == SE_MOTION_MAX)
-		return count;
-	all = se_motion_examine(self, view, by, moves, count);
-	while (count < SE_MOTION_MAX && (best = se_motion_largest(self, view->area, &rect)) >= SE_MOTION_LEAST &&
+	while (search->count < SE_MOTION_MAX && (best = se_motion_largest(self, view->area, &rect)) >= SE_MOTION_LEAST &&
 	       best * SHARE >= all) {
-		rect = grow(view, rect, by, moves, count);
+		rect = grow(view, rect, by, search->moves, search->count);
 		if (!saves_enough(view, rect))
 			break;
-		moves[count++] = (struct se_move){ rect, by.dx, by.dy };
+		search->moves[search->count++] = (struct se_move){ rect, by.dx, by.dy };
 		se_motion_strike(self, view->area, rect);
 	}
-	return count;
+	if (search->count > before)
+		se_motion_remember(self, by);
 }
 
 /* Puts the moves in an order in which none reads what one before it has written. Where they go round in a circle, the smallest
@@ -186,52 +241,95 @@ static int put_in_order(struct se_move *moves, int count)
 	return count;
 }
 
-static int try_lines(struct se_motion *self, const struct se_motion_view *view, bool horizontal, struct se_move *moves)
+/* Best scores first; of equal ones the earlier. */
+static void add_candidate(struct search *search, struct se_motion_vector by)
 {
-	struct se_motion_vector candidates[SE_MOTION_CANDIDATES];
-	int found = se_motion_vote(self, view, horizontal, candidates), count = 0;
+	int score = se_motion_score(&search->view, &search->probes, by, NULL, 0), at = search->candidate_count;
 
-	for (int i = 0; i < found; i++)
-		count = add_moves(self, view, candidates[i], moves, count);
-	return count;
+	for (int i = 0; i < search->candidate_count; i++)
+		if (search->candidates[i].by.dx == by.dx && search->candidates[i].by.dy == by.dy)
+			return;
+	for (; at > 0 && search->candidates[at - 1].score < score; at--)
+		search->candidates[at] = search->candidates[at - 1];
+	search->candidates[at] = (struct candidate){ by, score };
+	search->candidate_count++;
+	search->best = score > search->best ? score : search->best;
+}
+
+static void add_lines(struct search *search, bool horizontal)
+{
+	struct se_motion_vector found[SE_MOTION_CANDIDATES];
+	int count = se_motion_vote(search->self, &search->view, horizontal, found);
+
+	for (int i = 0; i < count; i++)
+		add_candidate(search, found[i]);
 }
 
 /* Tile searches cost most and fail in every video: after a few in vain they become rare until one succeeds. */
-static int try_tiles(struct se_motion *self, const struct se_motion_view *view, struct se_move *moves)
+static void add_tiles(struct search *search)
 {
+	struct se_motion *self = search->self;
 	struct se_motion_vector vector;
 	bool searched = false;
-	int count = 0;
 
-	if (view->area.w < SE_MOTION_TILE || view->area.h < SE_MOTION_TILE)
-		return 0;
+	if (search->view.area.w < SE_MOTION_TILE || search->view.area.h < SE_MOTION_TILE)
+		return;
 	if (self->vain >= VAIN_MOST && ++self->calls % RETRY != 0)
-		return 0;
-	if (se_motion_search(view, &vector, &searched))
-		count = add_moves(self, view, vector, moves, 0);
-	if (count > 0)
-		self->vain = 0;
-	else if (searched)
-		self->vain++;
-	return count;
+		return;
+	if (se_motion_search(&search->view, &vector, &searched))
+		add_candidate(search, vector);
+	if (searched)
+		self->vain++; /* until something is found */
+}
+
+/* From what costs little to what costs much, as long as the change is not explained. */
+static void gather_candidates(struct search *search)
+{
+	struct se_motion_vector guess;
+	int enough, half;
+
+	se_motion_choose_probes(&search->view, &search->probes);
+	enough = se_motion_enough(&search->probes);
+	half = (enough + 1) / 2;
+	if (se_motion_guess(search->self, &search->view, &search->probes, &guess))
+		add_candidate(search, guess);
+	if (search->best < enough)
+		add_lines(search, false);
+	if (search->best < half)
+		add_lines(search, true);
+	if (search->best < half)
+		add_tiles(search);
+}
+
+static void try_candidates(struct search *search)
+{
+	bool explained = search->best >= se_motion_enough(&search->probes);
+
+	for (int i = 0; i < search->candidate_count && search->count < SE_MOTION_MAX; i++) {
+		struct se_motion_vector by = search->candidates[i].by;
+
+		/* Where one has explained the change, another that explains nothing of the rest is not worth an examination. */
+		if (explained && search->count > 0 &&
+		    se_motion_score(&search->view, &search->probes, by, search->moves, search->count) == 0)
+			continue;
+		add_moves(search, by);
+	}
+	if (search->count > 0)
+		search->self->vain = 0;
 }
 
 int se_motion_find(struct se_motion *self, const struct se_picture *before, const uint8_t *after, size_t stride,
                    struct se_rect area, const struct se_region *barred, struct se_move out[SE_MOTION_MAX])
 {
-	struct se_motion_view view = { before, after, stride, area, barred };
-	int count;
+	struct search search = { .self = self, .view = { before, after, stride, area, barred }, .moves = out };
 
 	if (se_rect_area(area) < SE_MOTION_LEAST_AREA)
 		return 0;
 	if (reserve(self, area) < 0)
 		return SE_E_NOMEM;
-	count = try_lines(self, &view, false, out);
-	if (count == 0)
-		count = try_lines(self, &view, true, out);
-	if (count == 0)
-		count = try_tiles(self, &view, out);
-	return put_in_order(out, count);
+	gather_candidates(&search);
+	try_candidates(&search);
+	return put_in_order(out, search.count);
 }
 
 void se_move_apply(struct se_move move, struct se_picture *picture)

@@ -7,9 +7,10 @@
 
 #include <string.h>
 
-#include "damage.h"
+#include "pixel.h"
 
 #define CELL SE_MOTION_TILE
+#define LANES SE_MOTION_LANES
 #define SAMPLED 4 /* one row in so many tells whether a cell has changed */
 
 enum { BAD, SAME, MOVED }; /* of a cell: differs from its source; equals it but also what was there; equals it and is new */
@@ -63,35 +64,81 @@ static struct se_rect cell_rect(struct se_rect area, int column, int row)
 	return cell;
 }
 
-/* Cells of a row in state `from` that do not equal what lies at -by become `to`; every `step`th row of pixels is compared. */
-static void mark_row(const struct se_motion_view *view, struct se_motion_vector by, int row, uint8_t *states, int from,
-                     int to, int step)
+/* Gathers how `count` pixels differ: the bits of each cell's pixels in LANES numbers. X bytes are in it. */
+static ALWAYS_INLINE void gather_body(uint32_t *restrict found, const uint8_t *a, const uint8_t *b, int count)
 {
-	struct se_rect area = view->area;
-	int columns = columns_of(area), top = area.y + row * CELL;
-	int bottom = top + CELL < area.y + area.h ? top + CELL : area.y + area.h;
+	for (; count >= CELL; count -= CELL, a += CELL * 4, b += CELL * 4, found += LANES) {
+		uint32_t pa[CELL], pb[CELL];
 
-	for (int y = top + step / 2; y < bottom; y += step) {
-		for (int column = 0; column < columns; column++) {
-			int end = column, x, right;
-
-			if (states[column] != from)
-				continue;
-			while (end < columns && states[end] == from)
-				end++;
-			x = column * CELL;
-			right = end * CELL < area.w ? end * CELL : area.w;
-			while (x < right) {
-				x += se_diff_first(se_motion_after(view, area.x + x, y), se_motion_before(view, area.x + x - by.dx, y - by.dy),
-				                   right - x);
-				if (x < right) {
-					states[x / CELL] = (uint8_t)to;
-					x = (x / CELL + 1) * CELL;
-				}
-			}
-			column = end;
-		}
+		memcpy(pa, a, sizeof pa);
+		memcpy(pb, b, sizeof pb);
+		for (int lane = 0; lane < LANES; lane++)
+			found[lane] |= (pa[lane] ^ pb[lane]) | (pa[lane + LANES] ^ pb[lane + LANES]);
 	}
+	for (int i = 0; i < count; i++) {
+		uint32_t pa, pb;
+
+		memcpy(&pa, a + i * 4, 4);
+		memcpy(&pb, b + i * 4, 4);
+		found[0] |= pa ^ pb;
+	}
+}
+
+static void gather_portable(uint32_t *found, const uint8_t *a, const uint8_t *b, int count)
+{
+	gather_body(found, a, b, count);
+}
+
+#if HAVE_AVX2_KERNEL
+__attribute__((target("avx2"))) static void gather_avx2(uint32_t *found, const uint8_t *a, const uint8_t *b, int count)
+{
+	for (; count >= CELL; count -= CELL, a += CELL * 4, b += CELL * 4, found += LANES) {
+		__m256i left = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)a), _mm256_loadu_si256((const __m256i *)b));
+		__m256i right = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(a + 32)),
+		                                 _mm256_loadu_si256((const __m256i *)(b + 32)));
+		__m256i sum = _mm256_or_si256(_mm256_loadu_si256((const __m256i *)found), _mm256_or_si256(left, right));
+
+		_mm256_storeu_si256((__m256i *)found, sum);
+	}
+	gather_body(found, a, b, count);
+}
+#endif
+
+static bool differs(const uint32_t found[LANES])
+{
+	uint32_t sum = 0;
+
+	for (int lane = 0; lane < LANES; lane++)
+		sum |= found[lane];
+	return (sum & COLOUR_MASK) != 0;
+}
+
+/* The cells of one row: states of columns [left, right), whose sources are in the area, from one pass over their pixels. */
+static void examine_row(struct se_motion *self, const struct se_motion_view *view, struct se_motion_vector by, int row,
+                        int left, int right, uint8_t *states)
+{
+	void (*gather)(uint32_t *, const uint8_t *, const uint8_t *, int) = gather_portable;
+	struct se_rect area = view->area;
+	int top = area.y + row * CELL, bottom = top + CELL < area.y + area.h ? top + CELL : area.y + area.h;
+	int x = area.x + left * CELL, end = right * CELL < area.w ? right * CELL : area.w, count = end - left * CELL;
+	uint32_t *moved = self->differences, *changed = moved + (size_t)(right - left) * LANES;
+
+#if HAVE_AVX2_KERNEL
+	if (se_motion_use_avx2())
+		gather = gather_avx2;
+#endif
+	memset(moved, 0, (size_t)(right - left) * LANES * 2 * sizeof *moved);
+	for (int y = top; y < bottom; y++) {
+		const uint8_t *after = se_motion_after(view, x, y);
+
+		gather(moved, after, se_motion_before(view, x - by.dx, y - by.dy), count);
+		/* What a move saves may be an estimate. */
+		if ((y - top) % SAMPLED == SAMPLED / 2)
+			gather(changed, after, se_motion_before(view, x, y), count);
+	}
+	for (int column = left; column < right; column++, moved += LANES, changed += LANES)
+		if (states[column] == SAME)
+			states[column] = differs(moved) ? BAD : differs(changed) ? MOVED : SAME;
 }
 
 /* Sums up the weights of the cells as their states are now. */
@@ -126,15 +173,19 @@ int64_t se_motion_examine(struct se_motion *self, const struct se_motion_view *v
 	inside = se_rect_intersect(inside, area); /* where the source is in the area */
 	for (int row = 0; row < rows; row++) {
 		uint8_t *states = self->states + (size_t)row * (size_t)columns;
+		int left = columns, right = 0; /* of the cells that may move */
 
 		for (int column = 0; column < columns; column++) {
 			struct se_rect cell = cell_rect(area, column, row);
 
 			states[column] = contains(inside, cell) && (simple || se_motion_allowed(view, cell, by, moves, count)) ? SAME : BAD;
+			if (states[column] == BAD)
+				continue;
+			left = column < left ? column : left;
+			right = column + 1;
 		}
-		mark_row(view, by, row, states, SAME, BAD, 1);
-		/* What a move saves may be an estimate. */
-		mark_row(view, (struct se_motion_vector){ 0, 0 }, row, states, SAME, MOVED, SAMPLED);
+		if (left < right)
+			examine_row(self, view, by, row, left, right, states);
 	}
 	return sum_up(self, area);
 }

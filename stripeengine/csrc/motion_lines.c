@@ -9,12 +9,6 @@
 
 #include "pixel.h"
 
-#if defined(__GNUC__)
-#define ALWAYS_INLINE inline __attribute__((always_inline))
-#else
-#define ALWAYS_INLINE inline
-#endif
-
 #define LANES 8
 #define SAMPLE 32      /* pixels of a line */
 #define PITCH 96       /* pixels for which one sample is taken */
@@ -26,6 +20,15 @@ static bool portable_only;
 void se_motion_use_portable(bool portable)
 {
 	portable_only = portable;
+}
+
+bool se_motion_use_avx2(void)
+{
+#if HAVE_AVX2_KERNEL
+	return !portable_only && __builtin_cpu_supports("avx2");
+#else
+	return false;
+#endif
 }
 
 static uint64_t finish_hash(uint64_t hash)
@@ -96,12 +99,6 @@ static int sample_at(int index, int count, int length, int size)
 	return (int)((int64_t)(2 * index + 1) * length / (2 * count)) - size / 2;
 }
 
-#if HAVE_AVX2_KERNEL
-static bool use_avx2(void)
-{
-	return !portable_only && __builtin_cpu_supports("avx2");
-}
-#endif
 
 /* Adds a row to the hashes of its columns. */
 static ALWAYS_INLINE void add_row_body(const uint8_t *restrict row, const uint8_t *restrict top, int count,
@@ -146,7 +143,7 @@ static void hash_rows(const struct se_motion_view *view, int which, int strips, 
 	int offsets[SE_MOTION_STRIPS];
 
 #if HAVE_AVX2_KERNEL
-	if (use_avx2())
+	if (se_motion_use_avx2())
 		hash = hash_sample_avx2;
 #endif
 	for (int strip = 0; strip < strips; strip++)
@@ -163,7 +160,7 @@ static void hash_rows(const struct se_motion_view *view, int which, int strips, 
 static void add_row(const uint8_t *row, const uint8_t *top, int count, uint32_t *sums, uint32_t *varied)
 {
 #if HAVE_AVX2_KERNEL
-	if (use_avx2()) {
+	if (se_motion_use_avx2()) {
 		add_row_avx2(row, top, count, sums, varied);
 		return;
 	}

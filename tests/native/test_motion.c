@@ -330,6 +330,111 @@ static void check_patience(void)
 	CHECK(find(all, NULL, moves, &left) == 1, "found once, then not");
 }
 
+/* A window dragged in a circle over another with text, step by step: each is found, from the first on. */
+static void check_course(void)
+{
+	static const int steps[][2] = { { 11, 3 }, { 10, 5 }, { 8, 8 }, { 5, 10 }, { 2, 11 }, { 0, 12 }, { -3, 11 }, { -6, 9 },
+		                            { -9, 7 }, { -11, 3 }, { -12, 0 }, { -11, -3 }, { -30, 40 }, { 1, 1 } };
+	struct se_rect window = { 200, 100, 300, 220 };
+	struct se_move moves[SE_MOTION_MAX];
+	uint32_t seed = 141;
+	struct se_picture wallpaper = { 0 };
+	int left;
+
+	begin(800, 600);
+	CHECK(se_picture_resize(&wallpaper, 800, 600) == SE_OK, "%s", se_error_message());
+	write_text(&wallpaper, se_picture_bounds(&wallpaper), &seed);
+	copy_all(&before, &wallpaper);
+	fill(&before, window, 0x303030);
+	write_text(&before, (struct se_rect){ 204, 120, 292, 196 }, &seed);
+	for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+		int dx = steps[i][0], dy = steps[i][1], count;
+		struct se_rect moved = { window.x + dx, window.y + dy, window.w, window.h };
+
+		copy_all(&after, &wallpaper);
+		shift(window, dx, dy, moved);
+		count = find(se_rect_union(window, moved), NULL, moves, &left);
+		CHECK(count >= 1 && moves[count - 1].dx == dx && moves[count - 1].dy == dy, "step %zu: %d moves", i, count);
+		CHECK(differing(&shown, &after, moved) == 0, "step %zu: not all of the window", i);
+		copy_all(&before, &after);
+		window = moved;
+	}
+	se_picture_free(&wallpaper);
+}
+
+/* A few lines that scroll must not hide the window that is dragged beside them. */
+static void check_distraction(void)
+{
+	struct se_rect window = { 40, 30, 420, 240 }, moved = { 49, 37, 420, 240 }, pane = { 40, 290, 420, 60 };
+	struct se_move moves[SE_MOTION_MAX];
+	uint32_t seed = 151;
+	int left, count;
+
+	begin(500, 360);
+	make_noise(&before, se_picture_bounds(&before), &seed);
+	copy_all(&after, &before);
+	write_text(&before, window, &seed);
+	shift(window, 9, 7, moved);
+	write_text(&before, pane, &seed);
+	shift(pane, 0, -20, pane);
+	for (int i = 0; i < 2; i++) {
+		count = find((struct se_rect){ 40, 30, 430, 322 }, NULL, moves, &left);
+		CHECK(count == 2, "%d moves", count);
+		CHECK(differing(&shown, &after, moved) == 0, "the window is not moved");
+		CHECK(differing(&shown, &after, (struct se_rect){ 40, 290, 420, 40 }) == 0, "the pane is not moved");
+	}
+}
+
+/* What is remembered: the newest first, each once, no more than there is room for. */
+static void check_memory(void)
+{
+	struct se_rect all = { 0, 0, 640, 480 };
+	struct se_motion *memory = se_motion_new();
+	struct se_motion_view view = { &before, NULL, 0, all, NULL };
+	struct se_motion_probes probes;
+	struct se_motion_vector by = { 0, 0 };
+	uint32_t seed = 161;
+
+	CHECK(memory, "%s", se_error_message());
+	begin(640, 480);
+	write_text(&before, all, &seed);
+	write_text(&after, all, &seed);
+	shift(all, 0, -68, all);
+	view.after = after.pixels;
+	view.stride = after.stride;
+	se_motion_choose_probes(&view, &probes);
+	CHECK(probes.count >= SE_MOTION_PROBES_FEW, "%d probes", probes.count);
+	CHECK(!se_motion_guess(memory, &view, &probes, &by), "a guess out of nothing");
+	CHECK(se_motion_score(&view, &probes, (struct se_motion_vector){ 0, -68 }, NULL, 0) >= se_motion_enough(&probes),
+	      "the scroll explains too little");
+	CHECK(se_motion_score(&view, &probes, (struct se_motion_vector){ 0, -67 }, NULL, 0) == 0, "a wrong distance explains much");
+	CHECK(se_motion_score(&view, &probes, (struct se_motion_vector){ 0, -68 }, &(struct se_move){ all, 0, -68 }, 1) == 0,
+	      "what is moved already counts");
+	se_motion_remember(memory, (struct se_motion_vector){ 0, -68 });
+	for (int i = 1; i < SE_MOTION_RECENT; i++) {
+		se_motion_remember(memory, (struct se_motion_vector){ i * 40, i * 40 });
+		CHECK(se_motion_guess(memory, &view, &probes, &by) && by.dx == 0 && by.dy == -68, "forgotten after %d", i);
+	}
+	se_motion_remember(memory, (struct se_motion_vector){ 0, -68 });
+	CHECK(memory->recent_count == SE_MOTION_RECENT && memory->recent[0].dy == -68 && memory->recent[1].dx == 280, "out of order");
+	for (int i = 1; i <= SE_MOTION_RECENT; i++)
+		se_motion_remember(memory, (struct se_motion_vector){ i * 50, i * 50 });
+	CHECK(memory->recent_count == SE_MOTION_RECENT, "%d remembered", memory->recent_count);
+	CHECK(!se_motion_guess(memory, &view, &probes, &by), "not forgotten");
+	se_motion_remember(memory, (struct se_motion_vector){ 0, -60 });
+	CHECK(se_motion_guess(memory, &view, &probes, &by) && by.dy == -68, "a scroll that gets faster");
+	se_motion_remember(memory, (struct se_motion_vector){ 2, -65 });
+	CHECK(se_motion_guess(memory, &view, &probes, &by) && by.dx == 0 && by.dy == -68, "a drag that turns");
+	view.area = (struct se_rect){ 3, 3, SE_MOTION_PROBE - 1, 400 };
+	se_motion_choose_probes(&view, &probes);
+	CHECK(probes.count == 0, "%d probes where none has room", probes.count);
+	view.area = (struct se_rect){ 639 - SE_MOTION_PROBE, 0, SE_MOTION_PROBE, 480 };
+	se_motion_choose_probes(&view, &probes);
+	for (int i = 0; i < probes.count; i++)
+		CHECK(probes.x[i] == view.area.x && probes.y[i] < 480, "a probe outside of the area");
+	se_motion_free(memory);
+}
+
 static void check_kernel(void)
 {
 	uint8_t row[100 * 4];
@@ -378,6 +483,9 @@ void test_motion(void)
 	check_none();
 	check_random();
 	check_patience();
+	check_course();
+	check_distraction();
+	check_memory();
 	se_motion_free(finder);
 	se_motion_free(plain_finder);
 	se_motion_free(NULL);
