@@ -43,7 +43,7 @@ int se_jpeg_encode(const uint8_t *bgrx, size_t stride, int w, int h, int chroma,
 	tjhandle handle = compressor();
 
 	if (!handle)
-		return se_error_set(SE_E_NOMEM, "libjpeg-turbo could not make a compressor: %s", tjGetErrorStr2(NULL));
+		return se_error_set(SE_E_NOMEM, "out of memory: a JPEG compressor");
 	if (bound == (unsigned long)-1)
 		return se_error_set(SE_E_ENCODER, "libjpeg-turbo refuses a picture of %dx%d pixels", w, h);
 	code = se_buffer_reserve(out, bound);

@@ -24,16 +24,11 @@ struct comparison {
 	bool everything;
 };
 
-int se_engine_layout(struct se_engine *self)
+/* The size of the reference picture is that of what follows from it, or `refresh` is set: whatever fails is made up for later. */
+static int adopt_size(struct se_engine *self, int width, int height)
 {
-	int width, height, code;
+	int code = se_picture_resize(&self->reference, width, height);
 
-	self->source->vtable->size(self->source, &width, &height);
-	if (width == self->reference.width && height == self->reference.height)
-		return SE_OK;
-	code = se_picture_resize(&self->reference, width, height);
-	if (code == SE_OK)
-		code = se_stripes_layout(&self->stripes, width, height, se_settings_stripe_height(&self->settings, height), true);
 	if (code < 0)
 		return code;
 	if (!self->refresh && se_region_empty(&self->dirty))
@@ -43,6 +38,26 @@ int se_engine_layout(struct se_engine *self)
 	self->refresh = true;
 	self->resized = true;
 	return SE_OK;
+}
+
+int se_engine_layout(struct se_engine *self)
+{
+	struct se_stripes *stripes = &self->stripes;
+	int width, height, stripe_height, code = SE_OK;
+	bool fresh;
+
+	self->source->vtable->size(self->source, &width, &height);
+	self->layout_due = true;
+	if (width != self->reference.width || height != self->reference.height)
+		code = adopt_size(self, width, height);
+	if (code < 0)
+		return code;
+	fresh = stripes->width != width || stripes->picture_height != height;
+	stripe_height = se_settings_stripe_height(&self->settings, height);
+	if (fresh || stripes->height != stripe_height)
+		code = se_stripes_layout(stripes, width, height, stripe_height, fresh);
+	self->layout_due = code < 0;
+	return code;
 }
 
 static void take_over(struct se_engine *self, struct se_stripe *stripe, const struct se_image *image,

@@ -33,7 +33,7 @@ static uint64_t later(uint64_t a, uint64_t b)
 
 static bool has_changes(const struct se_engine *self)
 {
-	return self->refresh || !se_region_empty(&self->dirty) || se_stripes_changed(&self->stripes) ||
+	return self->layout_due || self->refresh || !se_region_empty(&self->dirty) || se_stripes_changed(&self->stripes) ||
 	       se_engine_auto_changed(self);
 }
 
@@ -104,7 +104,7 @@ static int take_cursor(struct se_engine *self)
 	size_t size;
 
 	if (code <= 0)
-		return code;
+		return code == SE_E_NOMEM ? 0 : code;
 	size = (size_t)image.width * image.height * 4;
 	copy = calloc(1, sizeof *copy);
 	if (!copy)
@@ -134,11 +134,7 @@ static int read_source(struct se_engine *self)
 
 	if (bits < 0)
 		return bits;
-	if (bits & SE_SOURCE_RESIZED) {
-		code = se_engine_layout(self);
-		if (code < 0)
-			return code;
-	}
+	self->layout_due = self->layout_due || (bits & SE_SOURCE_RESIZED);
 	if (bits & SE_SOURCE_CURSOR) {
 		code = take_cursor(self);
 		if (code < 0)
@@ -150,10 +146,9 @@ static int read_source(struct se_engine *self)
 	return SE_OK;
 }
 
-static int apply_settings(struct se_engine *self, const struct se_settings *wanted)
+static void apply_settings(struct se_engine *self, const struct se_settings *wanted)
 {
 	bool other_codec = wanted->mode != self->settings.mode || wanted->chroma != self->settings.chroma;
-	int height = se_settings_stripe_height(wanted, self->reference.height);
 
 	/* Waiting for the end of a slow period would make a faster one start late. */
 	self->next_frame_us = earlier(self->next_frame_us, se_now_us() + 1000000u / (uint64_t)wanted->framerate);
@@ -161,9 +156,7 @@ static int apply_settings(struct se_engine *self, const struct se_settings *want
 	self->settings = *wanted;
 	if (other_codec)
 		se_stripes_drop_encoders(&self->stripes);
-	if (height != self->stripes.height)
-		return se_stripes_layout(&self->stripes, self->reference.width, self->reference.height, height, false);
-	return SE_OK;
+	self->layout_due = true; /* the stripes' height may be another */
 }
 
 static void arm_key_frames(struct se_engine *self, uint64_t now)
@@ -182,7 +175,7 @@ static void arm_key_frames(struct se_engine *self, uint64_t now)
 	pthread_mutex_unlock(&self->lock);
 }
 
-static int handle_requests(struct se_engine *self, bool *stop)
+static void handle_requests(struct se_engine *self, bool *stop)
 {
 	struct se_snapshot_request *request;
 	struct se_settings wanted;
@@ -194,7 +187,7 @@ static int handle_requests(struct se_engine *self, bool *stop)
 	changed = self->settings_changed;
 	self->settings_changed = false;
 	wanted = self->wanted;
-	request = self->snapshot && !self->snapshot->answered ? self->snapshot : NULL;
+	request = self->snapshot && !self->snapshot->answered && !self->layout_due ? self->snapshot : NULL;
 	as_of = self->taken_id;
 	pthread_mutex_unlock(&self->lock);
 	if (request) {
@@ -204,7 +197,8 @@ static int handle_requests(struct se_engine *self, bool *stop)
 		pthread_cond_broadcast(&self->answered);
 		pthread_mutex_unlock(&self->lock);
 	}
-	return changed ? apply_settings(self, &wanted) : SE_OK;
+	if (changed)
+		apply_settings(self, &wanted);
 }
 
 /* The next frame's earliest time. A frame that came late may be followed a quarter period early, so that a source and an engine
@@ -215,6 +209,15 @@ static void pace(struct se_engine *self, uint64_t now)
 
 	if (self->next_frame_us <= now)
 		self->next_frame_us = later(self->next_frame_us, now - period / 4) + period;
+}
+
+/* Without memory for a picture of this size, or to read the source, the engine tries again at the next frame's time. */
+static int bear(struct se_engine *self, int code, uint64_t now)
+{
+	if (code != SE_E_NOMEM)
+		return code;
+	self->next_frame_us = later(self->next_frame_us, now + period_us(self));
+	return se_engine_judge(self, code, se_error_message(), false);
 }
 
 static int work(struct se_engine *self, uint64_t now)
@@ -229,7 +232,7 @@ static int work(struct se_engine *self, uint64_t now)
 		if (reported || code == SE_E_AGAIN)
 			pace(self, now);
 		if (code < 0)
-			return code == SE_E_AGAIN ? SE_OK : code;
+			return code == SE_E_AGAIN ? SE_OK : bear(self, code, now);
 	}
 	arm_key_frames(self, now);
 	code = se_mode_is_auto(self->settings.mode) ? se_engine_auto_build(self, capture_us, now)
@@ -267,13 +270,15 @@ static int turn(struct se_engine *self)
 		self->stats.wakeups++;
 		pthread_mutex_unlock(&self->lock);
 	}
-	code = handle_requests(self, &stop);
-	if (code < 0 || stop)
-		return code < 0 ? code : 1;
+	handle_requests(self, &stop);
+	if (stop)
+		return 1;
 	now = se_now_us(); /* before the source is asked: what it reports later is not in a frame captured now */
 	code = read_source(self);
+	if (code == SE_OK && self->layout_due)
+		code = se_engine_layout(self);
 	if (code < 0)
-		return code;
+		return bear(self, code, now);
 	if (work_due(self) > now || !slot_is_free(self, false))
 		return SE_OK;
 	self->drop_counted = false;
@@ -294,7 +299,7 @@ void *se_engine_main(void *argument)
 
 	pthread_setname_np(pthread_self(), "stripe-engine");
 	self->last_scan_us = se_now_us();
-	code = se_engine_layout(self);
+	code = bear(self, se_engine_layout(self), se_now_us());
 	if (code == SE_OK)
 		code = read_source(self);
 	while (code == SE_OK) {

@@ -73,6 +73,7 @@ struct se_engine {
 	bool copies_waiting;      /* the newest messages hold copies: who starts between them would copy twice */
 	struct se_region dirty;  /* may have changed since the last capture */
 	uint64_t dirty_since;    /* when it became non-empty */
+	bool layout_due;         /* reference and stripes do not fit source and settings yet: there was no memory */
 	bool refresh;            /* everything is to be sent: start or resize */
 	bool resized;            /* the next message carries RESIZED */
 	uint64_t next_frame_us;  /* pacing: no capture before */
@@ -95,7 +96,8 @@ void *se_engine_main(void *engine);
  * changed in the stripes. SE_E_AGAIN: nothing lost, try again in a while; other codes: the source is dead. */
 int se_engine_capture(struct se_engine *self, bool scan, uint64_t now);
 
-/* Takes over the source's size and the settings' stripe height. */
+/* Takes over the source's size and the settings' stripe height. After SE_E_NOMEM layout_due is set: nothing may be captured
+ * or encoded before it has succeeded. */
 int se_engine_layout(struct se_engine *self);
 
 /* engine_frame.c: encodes what has changed and which paint-overs are due, and hands out the messages. Returns 1 if there was

@@ -1,4 +1,5 @@
-/* main.c - runs every native test in turn; a failure aborts. */
+/* main.c - runs every native test in turn, or those named; a failure aborts. */
+#include <string.h>
 #include <time.h>
 
 #include "check.h"
@@ -7,6 +8,7 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } tests[] = {
+	{ "memory", test_memory }, /* before there are threads: it forks */
 	{ "error", test_error },
 	{ "region", test_region }, { "damage", test_damage }, { "colour", test_colour },     { "pool", test_pool },
 	{ "budget", test_budget }, { "lossless", test_lossless }, { "activity", test_activity },
@@ -15,10 +17,17 @@ static const struct {
 	{ "auto", test_auto }, { "failures", test_failures }, { "stress", test_stress },
 };
 
-int main(void)
+int main(int count, char **names)
 {
+	setvbuf(stdout, NULL, _IOLBF, 0); /* in order with what fails */
 	for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
 		struct timespec begin, end;
+		bool wanted = count < 2;
+
+		for (int j = 1; j < count; j++)
+			wanted = wanted || strcmp(names[j], tests[i].name) == 0;
+		if (!wanted)
+			continue;
 
 		clock_gettime(CLOCK_MONOTONIC, &begin);
 		tests[i].run();

@@ -3,73 +3,13 @@
  * Now and then: the engine carries on and the picture is right in the end. For good: it ends with a text, and nothing crashes.
  */
 #include <poll.h>
-#include <stdatomic.h>
 #include <string.h>
-#include <turbojpeg.h>
 #include <unistd.h>
 
 #include "check.h"
 #include "error.h"
+#include "failing.h"
 #include "viewer.h"
-
-static atomic_int one_in;       /* every that many-th wrapped call fails; 0: none */
-static atomic_int codec_one_in; /* likewise for encoders */
-static atomic_uint calls, codec_calls;
-
-static bool fails(atomic_int *share, atomic_uint *count)
-{
-	int every = atomic_load(share);
-
-	return every > 0 && atomic_fetch_add(count, 1) % (unsigned)every == (unsigned)every - 1;
-}
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *memory, size_t size);
-void *__real_aligned_alloc(size_t alignment, size_t size);
-int __real_tjCompress2(tjhandle handle, const unsigned char *pixels, int width, int pitch, int height, int format,
-                       unsigned char **jpeg, unsigned long *size, int sampling, int quality, int flags);
-
-void *__wrap_malloc(size_t size)
-{
-	return fails(&one_in, &calls) ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-	return fails(&one_in, &calls) ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *memory, size_t size)
-{
-	return fails(&one_in, &calls) ? NULL : __real_realloc(memory, size);
-}
-
-void *__wrap_aligned_alloc(size_t alignment, size_t size)
-{
-	return fails(&one_in, &calls) ? NULL : __real_aligned_alloc(alignment, size);
-}
-
-int __wrap_tjCompress2(tjhandle handle, const unsigned char *pixels, int width, int pitch, int height, int format,
-                       unsigned char **jpeg, unsigned long *size, int sampling, int quality, int flags)
-{
-	if (fails(&codec_one_in, &codec_calls))
-		return -1;
-	return __real_tjCompress2(handle, pixels, width, pitch, height, format, jpeg, size, sampling, quality, flags);
-}
-
-#if SE_WITH_X264
-#include <x264.h>
-
-int __real_x264_encoder_encode(x264_t *encoder, x264_nal_t **units, int *count, x264_picture_t *in, x264_picture_t *out);
-
-int __wrap_x264_encoder_encode(x264_t *encoder, x264_nal_t **units, int *count, x264_picture_t *in, x264_picture_t *out)
-{
-	if (fails(&codec_one_in, &codec_calls))
-		return -1;
-	return __real_x264_encoder_encode(encoder, units, count, in, out);
-}
-#endif
 
 struct scene {
 	struct se_source *source;
@@ -123,10 +63,9 @@ static int take_all(struct scene *self, int quiet_ms)
 
 		CHECK(read(fd.fd, &signals, sizeof signals) == sizeof signals, "eventfd");
 		while ((frame = se_engine_take(self->engine))) {
-			int memory = atomic_exchange(&one_in, 0);
-
+			failing_spare(true);
 			viewer_apply(&self->viewer, se_frame_data(frame), se_frame_size(frame));
-			atomic_store(&one_in, memory);
+			failing_spare(false);
 			se_frame_unref(frame);
 			count++;
 		}
@@ -144,8 +83,7 @@ static void check_now_and_then(int mode, int memory, int codec)
 
 	open_scene(&scene, mode);
 	take_all(&scene, 100); /* without memory for the picture itself there is no engine */
-	atomic_store(&one_in, memory);
-	atomic_store(&codec_one_in, codec);
+	failing_every(memory, codec);
 	for (int i = 0; i < 60; i++) {
 		struct se_frame **frames;
 		size_t count;
@@ -155,8 +93,7 @@ static void check_now_and_then(int mode, int memory, int codec)
 		if (i % 10 == 0 && se_engine_snapshot(scene.engine, 50, &frames, &count) == SE_OK)
 			se_frames_free(frames, count);
 	}
-	atomic_store(&one_in, 0);
-	atomic_store(&codec_one_in, 0);
+	failing_every(0, 0);
 	take_all(&scene, 300);
 	CHECK(!se_engine_failure(scene.engine, &code, &text), "gave up: %s", text);
 	CHECK(scene.viewer.final_ops > 0, "never came to rest");
@@ -175,13 +112,11 @@ static void check_for_good(int mode, int memory, int codec, const char *reason)
 
 	open_scene(&scene, mode);
 	take_all(&scene, 200);
-	atomic_store(&one_in, memory);
-	atomic_store(&codec_one_in, codec);
+	failing_every(memory, codec);
 	change(&scene);
-	for (int i = 0; i < 200 && !se_engine_failure(scene.engine, &code, &text); i++)
+	for (int i = 0; i < 1000 && !se_engine_failure(scene.engine, &code, &text); i++)
 		usleep(10000);
-	atomic_store(&one_in, 0);
-	atomic_store(&codec_one_in, 0);
+	failing_every(0, 0);
 	CHECK(se_engine_failure(scene.engine, &code, &text) && strstr(text, reason), "\"%s\" is not about %s", text, reason);
 	close_scene(&scene);
 }
@@ -191,12 +126,12 @@ static void check_constructors(void)
 	struct se_settings settings = { SE_MODE_JPEG, 444, 240, 60, 1, 97, 3, 30, 15, 0, 1000, 1, 200, 0 };
 	struct se_source *source = se_framebuffer_source_new(64, 64);
 
-	atomic_store(&one_in, 1);
+	failing_every(1, 0);
 	CHECK(!se_framebuffer_source_new(64, 64) && strstr(se_error_message(), "memory"), "%s", se_error_message());
 	CHECK(!se_pattern_source_new(64, 64, SE_PATTERN_NOISE, 60), "pattern");
 	CHECK(!se_engine_new(source, &settings, 0), "engine");
 	CHECK(se_framebuffer_source_resize(source, 128, 128) == SE_E_NOMEM, "resize");
-	atomic_store(&one_in, 0);
+	failing_every(0, 0);
 	se_source_free(source);
 }
 
