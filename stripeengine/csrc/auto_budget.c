@@ -60,7 +60,7 @@ static int64_t estimate(const struct se_auto *self, const struct se_settings *se
 		bytes = 650 + area * settings->jpeg_quality * (100 - 8 * self->pressure) / 40000;
 		break;
 	case SE_FORM_LOSSLESS:
-		bytes = 40 + area * block->literals / (se_literals_are_many(block->literals) ? 330 : 1000);
+		bytes = 40 + area * block->literals / (block->literals > 500 ? 330 : 1000); /* many are mostly escapes */
 		break;
 	default:
 		return 32;

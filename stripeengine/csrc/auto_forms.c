@@ -67,7 +67,7 @@ int se_auto_add_lossless(struct se_auto *self, struct se_rect rect, int literals
 		if (batch->pixels < BATCH_PIXELS)
 			break;
 	}
-	return se_batch_add(batch, rect, se_literals_are_many(literals));
+	return se_batch_add(batch, rect, literals);
 }
 
 int se_auto_add_jpeg(struct se_engine *engine, struct se_rect rect, int quality, bool final)

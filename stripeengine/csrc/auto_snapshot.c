@@ -4,6 +4,7 @@
  * like everybody; and for all photographs if the asker names a quality: whoever does has asked for losses.
  */
 #include "auto_mode.h"
+#include "content.h"
 #include "engine_private.h"
 
 /* True if every tile of the block has losses, so that all of it will be repaired. */
@@ -31,23 +32,24 @@ static int add_row(struct se_engine *engine, int y, int asked, int quality)
 	struct se_auto *self = &engine->automatic;
 	const struct se_picture *shown = &self->shown;
 	struct se_rect run = { 0, 0, 0, 0 };
-	bool run_jpeg = false;
+	bool run_jpeg = false, run_photo = false;
 	int run_literals = 0, code = SE_OK;
 
 	for (int x = 0; x < shown->width && code == SE_OK; x += SE_BLOCK) {
 		struct se_rect block = se_rect_intersect((struct se_rect){ x, y, SE_BLOCK, SE_BLOCK }, se_picture_bounds(shown));
-		int literals = se_literals_sample(shown, block);
-		bool is_jpeg = engine->settings.mode == SE_MODE_AUTO && se_literals_are_many(literals) &&
-		               (asked || all_lossy(&self->tiles, block));
+		struct se_content content = se_content_sample(shown, block);
+		bool is_photo = se_content_is_photo(content);
+		bool is_jpeg = engine->settings.mode == SE_MODE_AUTO && is_photo && (asked || all_lossy(&self->tiles, block));
 
-		if (is_jpeg != run_jpeg || se_literals_are_many(literals) != se_literals_are_many(run_literals)) {
+		if (is_jpeg != run_jpeg || is_photo != run_photo) {
 			code = add_run(engine, run, run_jpeg, run_literals, quality);
 			run = (struct se_rect){ 0, 0, 0, 0 };
 			run_literals = 0;
 		}
 		run = se_rect_union(run, block);
 		run_jpeg = is_jpeg;
-		run_literals = literals > run_literals ? literals : run_literals;
+		run_photo = is_photo;
+		run_literals = content.literals > run_literals ? content.literals : run_literals;
 	}
 	return code < 0 ? code : add_run(engine, run, run_jpeg, run_literals, quality);
 }

@@ -7,7 +7,8 @@
 #include "tiles.h"
 
 #define PIECE_PHOTO 49152  /* pixels; of 4 bytes at worst, they stay below a message's aim */
-#define PIECE_TEXT 131072  /* pixels; with at most 300 literals of 1000 they stay below it too */
+#define PIECE_TEXT 131072  /* pixels; with at most FEW_LITERALS they stay below it too */
+#define FEW_LITERALS 300   /* of 1000 pixels */
 #define TRY_BOUND 2000000u /* bytes; text of that bound may fit a message, of a larger one it hardly does */
 #define MOST_RECTS 2048    /* in one part: their records take 64 kB of the message */
 
@@ -54,12 +55,12 @@ static int cut_of(int start, int size)
 	return cut > start ? cut : 0;
 }
 
-int se_batch_add(struct se_batch *self, struct se_rect rect, bool many_literals)
+int se_batch_add(struct se_batch *self, struct se_rect rect, int literals)
 {
 	struct se_rect first = rect, second = rect;
 	int cut = rect.h > SE_TILE ? cut_of(rect.y, rect.h) : 0, code;
 
-	if (se_rect_area(rect) <= (many_literals ? PIECE_PHOTO : PIECE_TEXT))
+	if (se_rect_area(rect) <= (literals > FEW_LITERALS ? PIECE_PHOTO : PIECE_TEXT))
 		return add_piece(self, rect);
 	if (cut > 0) {
 		first.h = cut - rect.y;
@@ -71,8 +72,8 @@ int se_batch_add(struct se_batch *self, struct se_rect rect, bool many_literals)
 		second.x = cut;
 		second.w -= first.w;
 	}
-	code = se_batch_add(self, first, many_literals);
-	return code < 0 ? code : se_batch_add(self, second, many_literals);
+	code = se_batch_add(self, first, literals);
+	return code < 0 ? code : se_batch_add(self, second, literals);
 }
 
 static struct se_batch_part *next_part(struct se_batch *self)

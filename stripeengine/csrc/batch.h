@@ -27,9 +27,9 @@ struct se_batch {
 void se_batch_free(struct se_batch *self);
 void se_batch_clear(struct se_batch *self);
 
-/* Adds a rectangle, cut at tile edges into pieces of which each fits a message; `many_literals` says that it is no text and
- * needs smaller pieces. SE_E_NOMEM leaves the pieces added so far. */
-int se_batch_add(struct se_batch *self, struct se_rect rect, bool many_literals);
+/* Adds a rectangle, cut at tile edges into pieces of which each fits a message; `literals` of 1000 pixels, as far as
+ * is known, say how large. SE_E_NOMEM leaves the pieces added so far. */
+int se_batch_add(struct se_batch *self, struct se_rect rect, int literals);
 
 /* Encodes all rectangles out of `picture`. Fails with SE_E_NOMEM and SE_E_ENCODER; then there are no parts. */
 int se_batch_encode(struct se_batch *self, const struct se_picture *picture);

@@ -4,11 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "content.h"
 #include "error.h"
-#include "lossless.h"
 
 #define BLOCK_TILES (SE_BLOCK / SE_TILE)
-#define SAMPLE_ROWS 16      /* are enough to tell text from photographs, at a quarter of the cost */
 #define FLAT_LEAST 4        /* blocks in a row; fewer between text go with the text, in one op */
 #define MERGE_WASTE 2048    /* pixels that a merged rectangle may hold beyond its parts: about what an op costs */
 #define JPEG_ROWS 128       /* a JPEG is not higher, so that photographs are encoded side by side */
@@ -45,20 +44,6 @@ static int region_of(struct se_rect rect, const struct se_rect *regions, int cou
 	return -1;
 }
 
-bool se_literals_are_many(int literals)
-{
-	return literals > SE_LOSSLESS_MOST_LITERALS;
-}
-
-int se_literals_sample(const struct se_picture *picture, struct se_rect rect)
-{
-	if (rect.h > 2 * SAMPLE_ROWS) {
-		rect.y += rect.h / 2 - SAMPLE_ROWS / 2;
-		rect.h = SAMPLE_ROWS;
-	}
-	return se_lossless_literals(picture->pixels, picture->stride, rect, SE_LOSSLESS_MOST_LITERALS);
-}
-
 static uint32_t colour_at(const uint8_t *pixel)
 {
 	return (uint32_t)pixel[2] << 16 | (uint32_t)pixel[1] << 8 | pixel[0];
@@ -80,13 +65,16 @@ static bool is_uniform(const struct se_picture *picture, struct se_rect rect)
 
 static void classify(struct se_block *block, const struct se_picture *picture)
 {
+	struct se_content content;
+
 	if (is_uniform(picture, block->box)) {
 		block->form = SE_FORM_FLAT;
 		block->colour = colour_at(se_picture_at(picture, block->box.x, block->box.y));
 		return;
 	}
-	block->literals = se_literals_sample(picture, block->box);
-	block->form = se_literals_are_many(block->literals) ? SE_FORM_JPEG : SE_FORM_LOSSLESS;
+	content = se_content_sample(picture, block->box);
+	block->literals = content.literals;
+	block->form = se_content_is_photo(content) ? SE_FORM_JPEG : SE_FORM_LOSSLESS;
 }
 
 static struct se_rect dirty_box(const struct se_tiles *tiles, int column, int row)

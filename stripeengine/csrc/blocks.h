@@ -16,7 +16,7 @@ struct se_block {
 	uint64_t changed_us; /* the latest of its tiles */
 	enum se_form form;   /* NONE: merged into another, or not for this frame */
 	int video;           /* index of the region, SE_FORM_VIDEO */
-	int literals;        /* of 1000 pixels, as far as was looked */
+	int literals;        /* of 1000 pixels in a sample */
 	uint32_t colour;     /* SE_FORM_FLAT */
 	bool fast;           /* keeps changing: worth less quality */
 	bool lone;           /* not to be merged: a region is close */
@@ -33,12 +33,6 @@ void se_blocks_free(struct se_blocks *self);
 /* Gathers the dirty tiles and finds each block's form. `regions` (may be empty) hold the live videos, in tiles. SE_E_NOMEM. */
 int se_blocks_collect(struct se_blocks *self, const struct se_tiles *tiles, const struct se_picture *picture,
                       const struct se_rect *regions, int region_count);
-
-/* True if so large a share of literals is no text. */
-bool se_literals_are_many(int literals);
-
-/* Literals of 1000 pixels in a sample of `rect`. */
-int se_literals_sample(const struct se_picture *picture, struct se_rect rect);
 
 /* Merges neighbours of one form into larger rectangles that touch no region. */
 void se_blocks_merge(struct se_blocks *self, const struct se_picture *picture, const struct se_rect *regions, int region_count);

@@ -281,12 +281,6 @@ int se_lossless_literals(const uint8_t *pixels, size_t stride, struct se_rect re
 	return (int)((count * 1000 + area - 1) / area);
 }
 
-bool se_lossless_suits(const uint8_t *pixels, size_t stride, struct se_rect rect)
-{
-	return se_rect_area(rect) < SE_LOSSLESS_ALWAYS ||
-	       se_lossless_literals(pixels, stride, rect, SE_LOSSLESS_MOST_LITERALS) <= SE_LOSSLESS_MOST_LITERALS;
-}
-
 /* ---- pass 2 ---- */
 
 struct range {

@@ -11,8 +11,6 @@
 #include "region.h"
 
 #define SE_LOSSLESS_DEFLATE_FROM 1024u /* op bytes; below, deflate costs about what it saves */
-#define SE_LOSSLESS_MOST_LITERALS 300  /* of 1000 pixels: text has at most 250 of them, photographs 970 */
-#define SE_LOSSLESS_ALWAYS 4096        /* pixels; smaller rectangles are lossless whatever they show */
 
 struct se_lossless;
 
@@ -41,12 +39,8 @@ size_t se_lossless_bound(const struct se_lossless *self, size_t first, size_t co
  * can only happen to noise of more than 65536 pixels: finish it in smaller ranges or send it as JPEG. */
 int se_lossless_finish(struct se_lossless *self, size_t first, size_t count, struct se_buffer *out);
 
-/* How many of 1000 pixels of `rect` pass 1 would leave as literals, without doing it: the classifier of text against
- * photograph. Stops, with some value above `most`, as soon as it is certain to be above; 1000 never stops. 0 if empty.
+/* How many of 1000 pixels of `rect` pass 1 would leave as literals, without doing it. Stops, with some value above `most`, as soon as it is certain to be above; 1000 never stops. 0 if empty.
  * Pure, any thread. */
 int se_lossless_literals(const uint8_t *pixels, size_t stride, struct se_rect rect, int most);
-
-/* True if `rect` is best sent losslessly: small, or few literals. Pure, any thread. */
-bool se_lossless_suits(const uint8_t *pixels, size_t stride, struct se_rect rect);
 
 #endif

@@ -11,7 +11,7 @@ static const struct {
 	{ "memory", test_memory }, /* before there are threads: it forks */
 	{ "error", test_error },
 	{ "region", test_region }, { "damage", test_damage }, { "colour", test_colour },     { "pool", test_pool },
-	{ "budget", test_budget }, { "lossless", test_lossless }, { "activity", test_activity },
+	{ "budget", test_budget }, { "lossless", test_lossless }, { "content", test_content }, { "activity", test_activity },
 	{ "motion", test_motion },
 	{ "frame", test_frame },   { "settings", test_settings }, { "engine", test_engine }, { "scripted", test_scripted },
 	{ "auto", test_auto }, { "failures", test_failures }, { "stress", test_stress },

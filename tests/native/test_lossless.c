@@ -1,4 +1,4 @@
-/* test_lossless.c - the lossless batch, decoded by a reader written from docs/protocol.md section 4, and its classifier. */
+/* test_lossless.c - the lossless batch, decoded by a reader written from docs/protocol.md section 4. */
 #include <libdeflate.h>
 #include <string.h>
 
@@ -164,7 +164,7 @@ static void check_random(struct se_lossless *self, uint32_t *seed)
 			int64_t area = se_rect_area(rects[0]);
 
 			CHECK(se_lossless_literals(picture.pixels, picture.stride, rects[0], 1000) == (literals * 1000 + area - 1) / area,
-			      "the classifier counts other literals");
+			      "counting finds other literals");
 		}
 		if (cut < count) {
 			CHECK(se_lossless_finish(self, cut, count - cut, &out) == SE_OK, "%s", se_error_message());
@@ -175,7 +175,7 @@ static void check_random(struct se_lossless *self, uint32_t *seed)
 	se_picture_free(&picture);
 }
 
-/* A refused rectangle leaves no trace, and the classifier and pass 1 agree on what is refused. */
+/* A refused rectangle leaves no trace, and counting and pass 1 agree on what is refused. */
 static void check_refusal(struct se_lossless *self, uint32_t *seed)
 {
 	struct se_picture picture = { 0 };
@@ -187,7 +187,6 @@ static void check_refusal(struct se_lossless *self, uint32_t *seed)
 	se_lossless_begin(self);
 	CHECK(se_lossless_add(self, picture.pixels, picture.stride, rects[0], 300) == 0, "text is refused");
 	CHECK(se_lossless_add(self, picture.pixels, picture.stride, rects[2], 300) == 0, "text is refused");
-	CHECK(se_lossless_suits(picture.pixels, picture.stride, rects[1]), "text does not suit");
 	CHECK(se_lossless_finish(self, 0, 2, &out) == SE_OK, "%s", se_error_message());
 	se_lossless_begin(self); /* its colours would leave no room for the text's */
 	{
@@ -198,8 +197,6 @@ static void check_refusal(struct se_lossless *self, uint32_t *seed)
 		CHECK(se_lossless_add(self, photo.pixels, photo.stride, rects[1], 300) == 1, "noise is taken");
 		CHECK(se_lossless_literals(photo.pixels, photo.stride, rects[1], 300) > 300, "noise is no photograph");
 		CHECK(se_lossless_literals(photo.pixels, photo.stride, rects[1], 1000) > 900, "noise has few literals");
-		CHECK(!se_lossless_suits(photo.pixels, photo.stride, rects[1]), "noise suits");
-		CHECK(se_lossless_suits(photo.pixels, photo.stride, (struct se_rect){ 3, 3, 63, 65 }), "small ones always suit");
 		se_picture_free(&photo);
 	}
 	CHECK(se_lossless_add(self, picture.pixels, picture.stride, rects[0], 300) == 0, "text is refused");
