@@ -318,7 +318,7 @@ def test_max_kbps_bounds_any_two_seconds(kbps: int) -> None:
         spent: list[tuple[float, int]] = []
         start = time.monotonic()
         while time.monotonic() - start < 1.5 * seconds:
-            session.text(session.place(200))
+            session.text((slice(0, 480), slice(0, 640)))
             session.show()
             before = session.bytes
             session.take(0.03)
@@ -326,7 +326,9 @@ def test_max_kbps_bounds_any_two_seconds(kbps: int) -> None:
         total = sum(size for when, size in spent if when > seconds / 2)
         # A frame's size is known only when it is made: what it takes too much is paid back by the next.
         assert total < kbps * 125 * seconds * 1.1 + 65536 + 32768
-        assert total > kbps * 125 * seconds * 0.4
+        # A change takes 38 kB; a busy machine does not show enough of them to need the whole budget.
+        shown = sum(when > seconds / 2 for when, _ in spent)
+        assert total > min(kbps * 125 * seconds * 0.4, shown * 19_000)
         session.engine.update(max_kbps=0)
         session.settle("without a bound")
 
