@@ -38,6 +38,7 @@ void test_colour(void);
 void test_pool(void);
 void test_budget(void);
 void test_lossless(void);
+void test_lossless_decoder(void);
 void test_content(void);
 void test_activity(void);
 void test_motion(void);

@@ -13,6 +13,7 @@ static const struct {
 	{ "region", test_region }, { "damage", test_damage }, { "colour", test_colour },     { "pool", test_pool },
 	{ "budget", test_budget }, { "lossless", test_lossless }, { "content", test_content }, { "activity", test_activity },
 	{ "motion", test_motion },
+	{ "decoder", test_lossless_decoder },
 	{ "frame", test_frame },   { "settings", test_settings }, { "engine", test_engine }, { "scripted", test_scripted },
 	{ "auto", test_auto }, { "failures", test_failures }, { "stress", test_stress },
 };
