@@ -134,7 +134,7 @@ export class Pipeline {
 
   async stats() {
     const now = performance.now();
-    const { counters, lastKind, jpeg, h264 } = this.#stream;
+    const { counters, lastKind, jpeg, h264, lossless } = this.#stream;
     return {
       state: this.#connection?.state ?? "connecting",
       width: this.#width,
@@ -145,6 +145,7 @@ export class Pipeline {
       notices: this.#notices,
       h264Codec: h264.codec,
       jpegMethod: jpeg.method,
+      losslessMethod: lossless.method,
       worker: this.#options.inWorker === true,
       rttMs: this.#clock.rtt,
       queue: this.#stream.waitingFrames,

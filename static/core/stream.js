@@ -79,6 +79,7 @@ export class PictureStream {
   counters = newCounters();
   jpeg = new JpegDecoder();
   h264 = new H264Decoder();
+  lossless = new LosslessDecoder();
   /** Ops committed, by name. @type {Record<string, number>} */
   ops = {};
   /** Name of the newest op. */
@@ -93,7 +94,7 @@ export class PictureStream {
       decoders: {
         [OpKind.FILL]: new FillDecoder(),
         [OpKind.COPY]: new CopyDecoder(),
-        [OpKind.LOSSLESS]: new LosslessDecoder(),
+        [OpKind.LOSSLESS]: this.lossless,
         [OpKind.JPEG]: this.jpeg,
         [OpKind.H264]: this.h264,
       },

@@ -48,7 +48,8 @@ export class JpegDecoder {
       throw new DecodeError(`JPEG of ${size.width}x${size.height} where ${op.pw}x${op.ph} was announced`);
     }
     const bytes = await this.#decodeBytes(op);
-    return pixelPatch(op, new Uint32Array(bytes.buffer, bytes.byteOffset, op.pw * op.ph));
+    const pixels = new Uint32Array(bytes.buffer, bytes.byteOffset, op.pw * op.ph);
+    return pixelPatch(op, () => pixels);
   }
 
   reset() {}

@@ -29,18 +29,36 @@ export class DecodeError extends Error {
  * A patch of pixels in memory: blitted into the shadow framebuffer, scaled first where the payload is of another size.
  *
  * @param {Op} op
- * @param {Uint32Array} pixels op.pw × op.ph RGBA pixels
+ * @param {() => Uint32Array} read gives op.pw × op.ph RGBA pixels, now and, if they are not scaled, when they are painted
+ * @param {() => void} [release] called once, when `read` will not be called again
  * @returns {Patch}
  */
-export function pixelPatch(op, pixels) {
-  const stretched = !op.crop && (op.pw !== op.w || op.ph !== op.h);
-  const source = stretched ? scaleBilinear(pixels, op.pw, op.ph, op.w, op.h) : pixels;
-  const stride = stretched ? op.w : op.pw;
+export function pixelPatch(op, read, release = () => {}) {
+  if (!op.crop && (op.pw !== op.w || op.ph !== op.h)) {
+    const scaled = scaleBilinear(read(), op.pw, op.ph, op.w, op.h);
+    release();
+    return blitPatch(op, () => scaled, op.w, () => {});
+  }
+  return blitPatch(op, read, op.pw, release);
+}
+
+/**
+ * @param {Op} op
+ * @param {() => Uint32Array} read
+ * @param {number} stride
+ * @param {() => void} release
+ * @returns {Patch}
+ */
+function blitPatch(op, read, stride, release) {
+  let closed = false;
   return {
     paint(renderer) {
-      renderer.framebuffer.blit(op.x, op.y, op.w, op.h, source, stride);
+      renderer.framebuffer.blit(op.x, op.y, op.w, op.h, read(), stride);
       renderer.touch(op.x, op.y, op.w, op.h);
     },
-    close() {},
+    close() {
+      if (!closed) release();
+      closed = true;
+    },
   };
 }

@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
 ROOT = Path(__file__).resolve().parents[3]
-TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html"}
+TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".wasm": "application/wasm"}
 # As the platform sends it: the client must live with it.
 POLICY = (
     "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; "
@@ -57,6 +57,7 @@ class FakeServer:
         self.refuse: tuple[int, str, str] | None = None
         self.config: dict[str, Any] = {}
         self.ticket_status = 200
+        self.policy = POLICY
         self.tickets: list[dict[str, Any]] = []
         self.received: list[dict[str, Any]] = []
         self.connections: list[ServerConnection] = []
@@ -148,7 +149,7 @@ class _PageHandler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind or "text/plain")
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("Content-Security-Policy", POLICY)
+        self.send_header("Content-Security-Policy", self.server_state.policy)
         self.end_headers()
         self.wfile.write(body)
 

@@ -12,6 +12,7 @@ from pictures import EPOCH, VideoStripe, difference, jpeg_frame, make_picture, p
 from playwright.sync_api import Page, expect
 
 from stripeengine import wire
+from stripeengine.lossless import encode_batch
 
 VECTORS = Path(__file__).resolve().parents[2] / "vectors"
 SIZE = (640, 480)
@@ -99,9 +100,13 @@ def test_delta_without_key_asks_for_a_snapshot_once_and_holds_nothing_up(page: P
     assert stats(page)["failures"] == 4
 
 
-def test_vectors_are_shown_and_refused_as_the_manifest_says(page: Page, server: FakeServer) -> None:
+@pytest.mark.parametrize("method", ["wasm", "javascript"])
+def test_vectors_are_shown_and_refused_as_the_manifest_says(page: Page, server: FakeServer, method: str) -> None:
+    if method == "javascript":
+        server.policy = server.policy.replace(" 'wasm-unsafe-eval'", "")
     page.goto(f"{server.url}/s/x/")
     wait_for("the connection", lambda: server.connections)
+    wait_for("the decoder", lambda: stats(page)["losslessMethod"] == method)
     hello = server.texts("hello")[0]
     wrong = []
     played = 0
@@ -125,6 +130,35 @@ def test_vectors_are_shown_and_refused_as_the_manifest_says(page: Page, server: 
             wrong.append(f"{vector['name']}: mean {off.mean():.2f}, at most {off.max()}")
     assert wrong == []
     assert played >= 70
+    assert stats(page)["losslessMethod"] == method
+
+
+@pytest.mark.parametrize("worker", [True, False], ids=["worker", "main-thread"])
+@pytest.mark.parametrize("missing", [True, False], ids=["no-module", "module"])
+def test_lossless_pictures_are_shown_with_and_without_the_module(
+    page: Page, server: FakeServer, worker: bool, missing: bool
+) -> None:
+    server.config = {"worker": worker}
+    if missing:
+        page.add_init_script("delete globalThis.WebAssembly;")  # for the main thread
+        page.context.route("**/*.wasm", lambda route: route.abort())
+    open_viewer(page, server)
+    method = "javascript" if missing else "wasm"
+    wait_for("the decoder", lambda: stats(page)["losslessMethod"] == method)
+    # Two batches behind a picture that takes time: they wait for their commit, one in the module's memory.
+    pictures = [make_picture(200, 90, seed) // 32 * 32 for seed in range(3)]
+    frames = []
+    for number, picture in enumerate(pictures):
+        area = wire.PayloadArea()
+        places = [(0, 100 * number, 200, 40), (0, 100 * number + 40, 200, 50)]
+        ops = area.lossless(places, encode_batch([picture[:40], picture[40:]]))
+        frames.append(pack(7 + number, ops, area.getvalue(), SIZE))
+    server.send(jpeg_frame(6, [(240, 0, make_picture(400, 480, 2))], SIZE), *frames)
+    server.wait_ack(9)
+    for number, picture in enumerate(pictures):
+        assert (shown(page, 0, 100 * number, 200, 90) == picture).all()
+    assert stats(page)["losslessMethod"] == method
+    assert stats(page)["failures"] == 0
 
 
 def fresh_epoch(names: list[str], number: int) -> list[bytes]:
