@@ -376,8 +376,32 @@ static uint8_t *put_escape(uint8_t *out, uint32_t colour)
 	return out;
 }
 
-/* Ops and literals to the op stream. */
-static size_t merge(const struct se_lossless *self, const struct range *range, uint8_t *stream)
+static size_t bound_of(const struct range *range)
+{
+	return 4 * (size_t)range->pixels + 64;
+}
+
+/* Gives what is left of the palette to the first colours of the range that have no number, one literal each; returns to how many.
+ * In noise after much noise, which has filled the table, no colour has one, and escapes alone pass the bound. */
+static unsigned fill_palette(const struct se_lossless *self, const struct range *range, unsigned size, uint8_t *out)
+{
+	unsigned spare = 0;
+
+	for (size_t i = range->literals; i < range->literals_end && size + spare < PALETTE; i++) {
+		uint32_t colour = self->literals[i];
+
+		if (!(colour & OTHER))
+			continue;
+		out[(size + spare) * 3] = (uint8_t)(colour >> 16);
+		out[(size + spare) * 3 + 1] = (uint8_t)(colour >> 8);
+		out[(size + spare) * 3 + 2] = (uint8_t)colour;
+		spare++;
+	}
+	return spare;
+}
+
+/* Ops and literals to the op stream. The first `spare` literals without a number have the indices from `next` on. */
+static size_t merge(const struct se_lossless *self, const struct range *range, unsigned next, unsigned spare, uint8_t *stream)
 {
 	const uint8_t *op = self->ops + range->ops, *end = self->ops + range->ops_end;
 	const uint32_t *literal = self->literals + range->literals;
@@ -391,12 +415,16 @@ static size_t merge(const struct se_lossless *self, const struct range *range, u
 			*out++ = *op++;
 		} else if (byte < UP) {
 			for (int i = 0; i <= byte; i++, literal++) {
-				if (*literal & OTHER)
+				if (*literal & OTHER && spare > 0) {
+					*out++ = (uint8_t)next++;
+					spare--;
+				} else if (*literal & OTHER) {
 					out = put_escape(out, *literal & ~OTHER);
-				else if (self->indices[*literal] == ESCAPE)
+				} else if (self->indices[*literal] == ESCAPE) {
 					out = put_escape(out, self->colours[*literal]);
-				else
+				} else {
 					*out++ = self->indices[*literal];
+				}
 			}
 		}
 	}
@@ -407,6 +435,7 @@ int se_lossless_finish(struct se_lossless *self, size_t first, size_t count, str
 {
 	struct range range;
 	size_t head, size, deflated = 0;
+	unsigned colours;
 
 	if (!in_range(self, first, count))
 		return se_error_set(SE_E_INVALID, "there are %zu lossless rectangles, not %zu from %zu on", self->piece_count, count,
@@ -415,10 +444,17 @@ int se_lossless_finish(struct se_lossless *self, size_t first, size_t count, str
 	size = (range.ops_end - range.ops) + 4 * (range.literals_end - range.literals);
 	if (se_buffer_reserve(&self->stream, size) < 0 || se_buffer_reserve(out, 2 + 3 * PALETTE + 4 + size) < 0)
 		return SE_E_NOMEM;
-	out->data[1] = (uint8_t)choose_palette(self, &range, out->data + 2);
-	head = 2 + 3 * (size_t)out->data[1];
-	size = merge(self, &range, self->stream.data);
-	if ((int64_t)size > 4 * range.pixels + 64)
+	colours = choose_palette(self, &range, out->data + 2);
+	size = merge(self, &range, 0, 0, self->stream.data);
+	if (size > bound_of(&range)) {
+		unsigned spare = fill_palette(self, &range, colours, out->data + 2);
+
+		size = merge(self, &range, colours, spare, self->stream.data);
+		colours += spare;
+	}
+	out->data[1] = (uint8_t)colours;
+	head = 2 + 3 * (size_t)colours;
+	if (size > bound_of(&range))
 		return se_error_set(SE_E_INVALID, "a lossless batch of %lld pixels of noise exceeds the protocol's bound: finish fewer "
 		                                  "rectangles at a time", (long long)range.pixels);
 	for (int i = 0; i < 4; i++)

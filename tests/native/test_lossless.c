@@ -242,6 +242,14 @@ static void check_noise(struct se_lossless *self, uint32_t *seed)
 	      se_error_message());
 	CHECK(se_lossless_finish(self, 1, 1, &out) == SE_OK, "%s", se_error_message());
 	check_batch(&out, &picture, &fits, 1);
+	/* Neither is it where the colours before have left no room in the table. */
+	fits = (struct se_rect){ 256, 256, 256, 256 };
+	se_lossless_begin(self);
+	CHECK(se_lossless_add(self, picture.pixels, picture.stride, (struct se_rect){ 0, 0, 512, 200 }, 1000) == 0 &&
+	          se_lossless_add(self, picture.pixels, picture.stride, fits, 1000) == 0, "%s", se_error_message());
+	CHECK(se_lossless_finish(self, 1, 1, &out) == SE_OK, "%s", se_error_message());
+	CHECK(out.data[1] == 255, "%d colours", out.data[1]);
+	check_batch(&out, &picture, &fits, 1);
 	se_buffer_free(&out);
 	se_picture_free(&picture);
 }
