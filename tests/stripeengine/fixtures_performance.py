@@ -21,12 +21,12 @@ import numpy.typing as npt
 from stripeengine import Engine, EngineSettings, wire
 from stripeengine.decode import Decoder
 from stripeengine.x11 import X11Source
-from tests.stripeengine.fixtures_scripts import Script, Step, print_script, shorten
+from tests.stripeengine.fixtures_scripts import ROOT, Rectangle, Script, Step, print_script, shorten
 from tests.stripeengine.fixtures_stage import Stage
 
 Pixels = npt.NDArray[np.uint8]
 
-PATIENCE_S = 8.0
+PATIENCE_S = 15.0
 """How long a still screen may take to arrive: the slowest rate bound, the verification scan, a busy machine."""
 SHORTEN_S = 20.0
 _CALM_S = 0.06
@@ -71,6 +71,26 @@ class Spectator:
             raise Mismatch(f"{self.name} misses {self.decoder.missed}")
 
 
+class Referee:
+    """Holds each frame to rules that the picture at the end does not show."""
+
+    def __init__(self) -> None:
+        self._video: npt.NDArray[np.bool_] = np.zeros((0, 0), dtype=bool)  # what has come from H.264
+
+    def judge(self, message: wire.Message) -> None:
+        """Raise `Mismatch` if the frame is too large or copies out of a video."""
+        header, ops = message.header, message.ops
+        if len(message.raw) > wire.MESSAGE_AIM and not (len(ops) == 1 and ops[0].flags & wire.KEY):
+            raise Mismatch(f"frame {header.frame_id} has {len(message.raw)} bytes")
+        if header.resized:
+            self._video = np.zeros((header.height, header.width), dtype=bool)
+        for op in ops:
+            target = self._video[op.y : op.y + op.h, op.x : op.x + op.w]
+            if op.kind == wire.COPY and self._video[op.sy : op.sy + op.h, op.sx : op.sx + op.w].any():
+                raise Mismatch(f"frame {header.frame_id} copies out of a video: {op}")
+            target[:] = op.kind == wire.H264
+
+
 class Performance:
     """Plays a script; ``tamper`` may change what the engine sent, to see that it is found out."""
 
@@ -83,6 +103,7 @@ class Performance:
         """The screen at the end, height×width×3 RGB."""
         self.kinds = dict.fromkeys(range(1, 6), 0)
         self.resizes = 0
+        self._referee = Referee()
         self._tamper = tamper
         self._patience = patience
 
@@ -132,9 +153,26 @@ class Performance:
             joiner.join(self.engine.snapshot())
             self.audience.append(joiner)
 
-    def _video(self, where: int, rectangle: tuple[int, int, int, int], pictures: int, pause_ms: int) -> None:
+    def _video(
+        self,
+        where: int,
+        places: list[Rectangle],
+        pictures: int,
+        drift: tuple[int, int],
+        pause_ms: int,
+        typing: bool,
+    ) -> None:
+        """Let videos play; with ``drift`` their window moves, or they do on the root."""
         for number in range(pictures):
-            self.stage.draw(("picture", where, "photograph", (7 * number % 59, 11 * number % 53), rectangle))
+            dx, dy = drift[0] * number, drift[1] * number
+            if where != ROOT and number and any(drift):
+                self.stage.draw(("move", where, (dx, dy)))
+                dx = dy = 0
+            for x, y, width, height in places:
+                corner = (7 * number % 59, 11 * number % 53)
+                self.stage.draw(("picture", where, "photograph", corner, (x + dx, y + dy, width, height)))
+            if typing:
+                self.stage.draw(("text", ROOT, (6 * number, 0), ["a"], 0x101010, 0xF0F0F0))
             self._follow(pause_ms / 1000)
 
     def _follow(self, seconds: float) -> None:
@@ -161,6 +199,7 @@ class Performance:
         if self._tamper is not None:
             data = self._tamper(data)
         message = wire.parse_message(data)
+        self._referee.judge(message)
         self.resizes += message.header.resized
         for op in message.ops:
             self.kinds[op.kind] += 1

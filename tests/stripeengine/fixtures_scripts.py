@@ -16,10 +16,11 @@ Step = tuple[Any, ...]
 Script = list[Step]
 Rectangle = tuple[int, int, int, int]
 
-LARGEST = (400, 304)
+LARGEST = (1024, 768)
 """What the X server is started with; RandR gives no larger screen."""
 SIZES = ((256, 192), (255, 191), (400, 304), (161, 97), (97, 300), (33, 17), (64, 64), (384, 16), (1, 1))
 """Sizes a script may give the screen. It begins with the first."""
+EVERY_SIZE = (*SIZES, LARGEST, (801, 607))
 WINDOWS = 4
 ROOT = WINDOWS
 """Where a step draws: window 0…3, or the root with all windows in it."""
@@ -43,16 +44,20 @@ class _Author:
         self.dice = dice
         self.chroma = chroma
         self.modes = modes
+        # Most screens are small, which is quick; a frame of a large one is several messages, and copies are worth more.
+        self.scale = 3 if dice.random() < 0.06 else 1
 
     def write(self) -> Script:
         script: Script = [("set", {"mode": self.mode(), **self.settings()})]
+        if self.scale > 1:
+            script.append(("resize", self.dice.choice(EVERY_SIZE[-2:])))
         if self.dice.random() < 0.7:  # something worth moving
             script.append(("picture", ROOT, self.dice.choice(PICTURES), (0, 0), (0, 0, *LARGEST)))
             script += self.wait()
         for _ in range(self.dice.randint(3, 22)):
             script += self.dice.choices(
                 (self.draw, self.picture, self.scroll, self.window, self.wait, self.change, self.rare),
-                (30, 14, 9, 16, 20, 6, 4),
+                (30, 14, 9, 16, 20, 6, 6),
             )[0]()
         ending: dict[str, Any] = {"mode": self.dice.choice(("auto", *EXACT_MODES)), "lossless_when_still": True}
         if self.dice.random() < 0.7:
@@ -73,12 +78,13 @@ class _Author:
         x, y = dice.randint(-20, 250), dice.randint(-20, 190)
         if dice.random() < 0.3:
             x, y, width, height = x // 16 * 16, y // 16 * 16, -(-width // 16) * 16, -(-height // 16) * 16
-        return x, y, width, height
+        return x * self.scale, y * self.scale, width * self.scale, height * self.scale
 
     def large(self) -> Rectangle:
         """Large enough for the engine to look for moves in it."""
-        dice = self.dice
-        return dice.randint(0, 90), dice.randint(0, 70), dice.randint(100, 300), dice.randint(90, 240)
+        low, high = (0, 0, 100, 90), (90, 70, 300, 240)
+        x, y, width, height = (self.scale * self.dice.randint(*limits) for limits in zip(low, high, strict=True))
+        return x, y, width, height
 
     def colour(self) -> int:
         return self.dice.choice((0, 0xFFFFFF, 0x204060, 0x204061, self.dice.randrange(1 << 24)))
@@ -188,19 +194,29 @@ class _Author:
         dice = self.dice
         kind = dice.randrange(8)
         if kind <= 1:
-            steps: Script = [("resize", dice.choice(SIZES)) for _ in range(dice.choice((1, 1, 1, 4)))]
+            sizes = SIZES if self.scale == 1 else EVERY_SIZE
+            steps: Script = [("resize", dice.choice(sizes)) for _ in range(dice.choice((1, 1, 1, 4)))]
             return [*steps, ("wait", dice.choice((0, 20)))]
-        if kind == 2:
-            x, y = dice.randint(0, 120), dice.randint(0, 80)
-            size = (dice.randint(64, 200), dice.randint(64, 160))
-            return [("video", self.where(), (x, y, *size), dice.randint(8, 24), dice.choice((4, 9)))]
-        if kind == 3:
-            return [("scribble", self.rectangle(), self.colour())]
+        if kind <= 3:
+            return self.video()
         if kind == 4:
-            return [("keys",)]
+            return [("scribble", self.rectangle(), self.colour())]
         if kind == 5:
-            return [("rest",)]
-        return [("join",)]
+            return [("keys",)]
+        return [("rest",)] if kind == 6 else [("join",)]
+
+    def video(self) -> Script:
+        """One or two, perhaps in a window that moves, perhaps with somebody typing, or with a newcomer at the end."""
+        dice = self.dice
+        corners = [(dice.randint(0, 120), dice.randint(0, 80))]
+        if dice.random() < 0.3:
+            corners.append((dice.randint(120, 200), dice.randint(80, 120)))
+        places = [(self.scale * x, self.scale * y, dice.randint(64, 200), dice.randint(64, 160)) for x, y in corners]
+        drift = dice.choice(((0, 0), (0, 0), (2, 1)))
+        steps: Script = [
+            ("video", self.where(), places, dice.randint(8, 24), drift, dice.choice((4, 9)), dice.random() < 0.3)
+        ]
+        return [*steps, ("join",)] if dice.random() < 0.2 else steps
 
 
 def shorten(script: Script, fails: Callable[[Script], bool], seconds: float) -> Script:

@@ -19,12 +19,12 @@ import numpy.typing as npt
 from Xlib import X, display
 from Xlib.ext import randr
 
-from tests.stripeengine.fixtures_scripts import LARGEST, PICTURES, ROOT, SIZES, WINDOWS, Rectangle, Step
+from tests.stripeengine.fixtures_scripts import EVERY_SIZE, LARGEST, PICTURES, ROOT, SIZES, WINDOWS, Rectangle, Step
 from tests.stripeengine.fixtures_x11 import XServer
 
 Pixels = npt.NDArray[np.uint8]
 
-_PICTURE_SIZE = (460, 364)  # the largest screen and the farthest corner a script takes a picture from
+_PICTURE_SIZE = (1084, 828)  # the largest screen and the farthest corner a script takes a picture from
 _BACKGROUND = 0x305070
 
 
@@ -198,7 +198,7 @@ class Stage:
         self._crtc, self._output = resources.crtcs[0], resources.outputs[0]
         self._size = LARGEST
         self._modes: dict[tuple[int, int], int] = {}
-        for width, height in SIZES:
+        for width, height in EVERY_SIZE:
             # The timings do not matter to Xvfb; the sizes in them do.
             timings = (60_000_000, width + 8, width + 16, width + 24, 0, height + 3, height + 6, height + 10)
             name = f"script{width}x{height}"

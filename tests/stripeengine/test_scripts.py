@@ -17,7 +17,7 @@ pytest.importorskip("stripeengine._stripeengine", reason="the C engine is not bu
 from stripeengine import wire
 from stripeengine.ffi import has_h264
 from tests.stripeengine.fixtures_performance import Mismatch, Performance, check_script
-from tests.stripeengine.fixtures_scripts import MODES, ROOT, Script, make_script, print_script, shorten
+from tests.stripeengine.fixtures_scripts import LARGEST, MODES, ROOT, Script, make_script, print_script, shorten
 from tests.stripeengine.fixtures_stage import Stage
 from tests.stripeengine.fixtures_x11 import have_xvfb
 
@@ -34,6 +34,12 @@ REGRESSIONS: dict[str, Script] = {
         ("pause", 100),
         ("text", ROOT, (184, 163), ["0123456789" * 2], 0xB398F1, 0x204061),
         ("set", {"mode": "lossless"}),
+    ],
+    "noise after noise did not fit a lossless batch, and the engine gave up": [
+        ("set", {"mode": "lossless"}),
+        ("resize", LARGEST),
+        ("picture", ROOT, "noise", (0, 0), (0, 0, *LARGEST)),
+        ("set", {}),
     ],
 }
 
