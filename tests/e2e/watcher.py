@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from playwright.sync_api import Page
-from product import READ_PIXELS
 
 from stripeengine import wire
 from tests.static.browser.fake_server import FakeServer, wait_for
@@ -24,6 +23,13 @@ from tests.stripeengine.fixtures_performance import Mismatch, Performance, Spect
 WINDOW = 4
 """Frames sent and not acknowledged, as the welcome announces."""
 ACK_S = 10.0
+# By the pipeline's own size: that of the page's canvas follows a worker's only when the page is next drawn.
+_READ = """async ([width, height]) => {
+  const pixels = await document.getElementById('screen').stripedesk.readPixels(0, 0, width, height);
+  let text = '';
+  for (let i = 0; i < pixels.length; i += 32768) text += String.fromCharCode(...pixels.subarray(i, i + 32768));
+  return btoa(text);
+}"""
 # What the client counts when it could not do what it was told.
 _COMPLAINTS = ("failures", "malformed", "dropped", "resyncs")
 
@@ -62,9 +68,9 @@ class Watcher:
             del complaints["dropped"]
         if complaints:
             raise Mismatch(f"the browser of {spectator.name} counts {complaints}")
-        read = self._page.evaluate(READ_PIXELS)
-        pixels = np.frombuffer(base64.b64decode(read["data"]), np.uint8)
-        return pixels.reshape(read["height"], read["width"], 4)[:, :, :3]
+        width, height = stats["width"], stats["height"]
+        pixels = np.frombuffer(base64.b64decode(self._page.evaluate(_READ, [width, height])), np.uint8)
+        return pixels.reshape(height, width, 4)[:, :, :3]
 
     def _stats(self) -> dict[str, Any]:
         return dict(self._page.evaluate("() => document.getElementById('screen').stripedesk.stats()"))
