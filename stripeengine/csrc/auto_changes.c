@@ -137,9 +137,7 @@ static void touch(struct se_auto *self, uint64_t now)
 		/* What waits from earlier frames was noted then. */
 		if (block->changed_us != now)
 			continue;
-		se_activity_touch(self->activity, block->box,
-		                  block->form == SE_FORM_VIDEO ? SE_ACTIVITY_UNKNOWN
-		                  : block->form == SE_FORM_FLAT ? 0 : block->literals, now);
+		se_activity_touch(self->activity, block->box, se_block_unrest(block), now);
 	}
 }
 

@@ -4,10 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "activity.h"
 #include "content.h"
 #include "error.h"
 
 #define BLOCK_TILES (SE_BLOCK / SE_TILE)
+#define TEXT_UNREST 4       /* literals of text count that much less towards a video */
 #define FLAT_LEAST 4        /* blocks in a row; fewer between text go with the text, in one op */
 #define MERGE_WASTE 2048    /* pixels that a merged rectangle may hold beyond its parts: about what an op costs */
 #define JPEG_ROWS 128       /* a JPEG is not higher, so that photographs are encoded side by side */
@@ -75,6 +77,14 @@ static void classify(struct se_block *block, const struct se_picture *picture)
 	content = se_content_sample(picture, block->box);
 	block->literals = content.literals;
 	block->form = se_content_is_photo(content) ? SE_FORM_JPEG : SE_FORM_LOSSLESS;
+}
+
+/* Text that keeps changing is no video: it scrolls, which copies do better, and in a video it could not be copied at all. */
+int se_block_unrest(const struct se_block *block)
+{
+	if (block->form == SE_FORM_VIDEO)
+		return SE_ACTIVITY_UNKNOWN;
+	return block->form == SE_FORM_JPEG ? block->literals : block->form == SE_FORM_LOSSLESS ? block->literals / TEXT_UNREST : 0;
 }
 
 static struct se_rect dirty_box(const struct se_tiles *tiles, int column, int row)

@@ -34,6 +34,9 @@ void se_blocks_free(struct se_blocks *self);
 int se_blocks_collect(struct se_blocks *self, const struct se_tiles *tiles, const struct se_picture *picture,
                       const struct se_rect *regions, int region_count);
 
+/* What a change of the block says for a video there, as se_activity_touch wants it. */
+int se_block_unrest(const struct se_block *block);
+
 /* Merges neighbours of one form into larger rectangles that touch no region. */
 void se_blocks_merge(struct se_blocks *self, const struct se_picture *picture, const struct se_rect *regions, int region_count);
 

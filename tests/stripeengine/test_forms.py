@@ -17,6 +17,7 @@ pytest.importorskip("stripeengine._stripeengine", reason="the C engine is not bu
 from benchmarks.workloads.content import coloured, photograph, source_text
 from stripeengine import Engine, EngineSettings, FramebufferSource, X11Source, wire
 from stripeengine.decode import Decoder
+from stripeengine.ffi import has_h264
 from tests.stripeengine.fixtures_x11 import XServer
 
 Pixels = npt.NDArray[np.uint8]
@@ -91,6 +92,32 @@ def test_text_of_a_terminal_is_exact_at_once(face: str, size: int, colours: tupl
     ops, exact = show(picture)
     assert exact
     assert {op.kind for op in ops} <= {wire.LOSSLESS, wire.FILL}
+
+
+def play(pictures: list[Pixels]) -> set[int]:
+    """Show the pictures as a video of 25 a second; return the kinds of the ops that came."""
+    height, width = pictures[0].shape[:2]
+    source = FramebufferSource(width, height)
+    kinds: set[int] = set()
+    with contextlib.closing(source), Engine(source, EngineSettings(mode="auto", repair_delay_ms=5000)) as engine:
+        source.submit(pictures[0])
+        engine.start()
+        for picture in pictures:
+            source.submit(picture)
+            time.sleep(0.04)
+            while (frame := engine.take()) is not None:
+                with frame:
+                    kinds |= {op.kind for op in wire.parse_message(bytes(frame.buffer)).ops}
+    return kinds
+
+
+@pytest.mark.skipif(not has_h264(), reason="built without x264")
+def test_text_that_keeps_changing_is_no_video() -> None:
+    page = terminal(" ".join(str(number) for number in range(1000, 3000)), "DejaVu Sans Mono", 7, DARK)
+    # Mirrored it is as dense, and no copy brings one from the other.
+    assert wire.H264 not in play([page, page[::-1], page[:, ::-1], page[::-1, ::-1]] * 8)
+    photographs = [photograph(number, 320, 240) for number in range(4)]
+    assert wire.H264 in play(photographs * 8)
 
 
 def test_a_photograph_is_jpeg_first() -> None:
