@@ -21,6 +21,14 @@ int se_auto_regions(const struct se_auto *self, struct se_rect out[SE_ACTIVITY_R
 	return count;
 }
 
+/* The captured image as a picture to be read. */
+static struct se_picture image_of(const struct se_engine *engine)
+{
+	const struct se_image *image = &engine->image;
+
+	return (struct se_picture){ (uint8_t *)(uintptr_t)image->pixels, image->stride, image->width, image->height };
+}
+
 /* The bounding boxes of changes that lie close together. Returns how many. */
 static int find_areas(const struct se_stripes *stripes, struct se_rect areas[AREAS])
 {
@@ -71,9 +79,9 @@ static bool in_one_video(const struct se_auto *self, struct se_rect rect)
 static int move_inside(struct se_engine *engine, struct se_rect area, const struct se_region *barred, uint64_t now)
 {
 	struct se_auto *self = &engine->automatic;
-	const struct se_picture *wanted = &engine->reference;
+	const struct se_image *image = &engine->image;
 	struct se_move moves[SE_MOTION_MAX];
-	int count = se_motion_find(self->motion, &self->shown, wanted->pixels, wanted->stride, area, barred, moves);
+	int count = se_motion_find(self->motion, &engine->reference, image->pixels, image->stride, area, barred, moves);
 
 	for (int i = 0; i < count; i++) {
 		/* A later move may read what this one leaves, so none is skipped. */
@@ -81,10 +89,19 @@ static int move_inside(struct se_engine *engine, struct se_rect area, const stru
 			return SE_OK;
 		if (se_auto_add_copy(self, moves[i]) < 0)
 			return SE_E_NOMEM;
-		se_picture_copy(&self->shown, wanted->pixels, wanted->stride, moves[i].rect); /* the same pixels: it is verified */
+		se_picture_copy(&engine->reference, image->pixels, image->stride, moves[i].rect); /* the same pixels: it is verified */
 		se_tiles_move(&self->tiles, moves[i].rect, moves[i].dx, moves[i].dy, now);
 	}
 	return count < 0 ? count : SE_OK;
+}
+
+/* Makes the image whole where nothing has changed, between two areas that have. False if the source cannot just now. */
+static bool grab_between(struct se_engine *engine, struct se_rect area)
+{
+	struct se_source *source = engine->source;
+
+	return source->vtable->grab(source, area.y, area.y + area.h, &engine->image) == SE_OK &&
+	       engine->image.width == engine->reference.width && engine->image.height == engine->reference.height;
 }
 
 static int find_moves(struct se_engine *engine, uint64_t now)
@@ -103,28 +120,35 @@ static int find_moves(struct se_engine *engine, uint64_t now)
 	}
 	/* A window that jumped further than its own size. */
 	if (code == SE_OK && count == 2 && self->op_count == before && se_rect_area(areas[0]) >= SE_MOTION_LEAST_AREA &&
-	    se_rect_area(areas[1]) >= SE_MOTION_LEAST_AREA) {
+	    se_rect_area(areas[1]) >= SE_MOTION_LEAST_AREA && grab_between(engine, se_rect_union(areas[0], areas[1]))) {
 		se_tiles_worse(&self->tiles, SE_TILE_H264, &barred);
 		code = move_inside(engine, se_rect_union(areas[0], areas[1]), se_region_empty(&barred) ? NULL : &barred, now);
 	}
 	return code;
 }
 
-/* From the stripes' lists to dirty tiles. What the frame's first ops, its copies, have brought is known to be right. */
+/* From the stripes' lists to dirty tiles. What the frame's first ops, its copies, have brought is known to be right. Inside a
+ * video nothing is compared: hardly a tile of it ever stays as it was. */
 static void compare(struct se_engine *engine, uint64_t now)
 {
 	struct se_auto *self = &engine->automatic;
-	struct se_rect moved[(AREAS + 1) * SE_MOTION_MAX];
-	int count = 0;
+	struct se_rect known[(AREAS + 1) * SE_MOTION_MAX + SE_ACTIVITY_REGIONS];
+	struct se_rect regions[SE_ACTIVITY_REGIONS];
+	int region_count = se_auto_regions(self, regions, NULL), count = 0;
+	struct se_picture wanted = image_of(engine);
 
 	for (size_t i = 0; i < self->op_count; i++)
-		moved[count++] = self->ops[i].rect;
-
+		known[count++] = self->ops[i].rect;
+	for (int i = 0; i < region_count; i++)
+		known[count++] = regions[i];
 	for (int i = 0; i < engine->stripes.count; i++) {
 		struct se_region *changed = &engine->stripes.items[i].changed;
 
-		for (int j = 0; j < changed->count; j++)
-			se_tiles_compare(&self->tiles, &self->shown, &engine->reference, changed->rects[j], moved, count, now);
+		for (int j = 0; j < changed->count; j++) {
+			se_tiles_compare(&self->tiles, &engine->reference, &wanted, changed->rects[j], known, count, now);
+			for (int k = 0; k < region_count; k++)
+				se_tiles_touch(&self->tiles, se_rect_intersect(changed->rects[j], regions[k]), now);
+		}
 		se_region_clear(changed);
 	}
 }
@@ -172,18 +196,19 @@ int se_auto_take_changes(struct se_engine *engine, uint64_t now)
 	struct se_rect regions[SE_ACTIVITY_REGIONS];
 	int count = se_auto_regions(self, regions, NULL), code = find_moves(engine, now);
 	bool is_auto = engine->settings.mode == SE_MODE_AUTO;
+	struct se_picture wanted = image_of(engine);
 
 	if (code < 0)
 		return code;
 	compare(engine, now);
-	code = se_blocks_collect(&self->blocks, &self->tiles, &engine->reference, regions, count);
+	code = se_blocks_collect(&self->blocks, &self->tiles, &wanted, regions, count);
 	if (code < 0)
 		return code;
 	if (is_auto)
 		touch(self, now);
 	if (follow_videos(engine, now)) {
 		count = se_auto_regions(self, regions, NULL);
-		code = se_blocks_collect(&self->blocks, &self->tiles, &engine->reference, regions, count);
+		code = se_blocks_collect(&self->blocks, &self->tiles, &wanted, regions, count);
 		if (code < 0)
 			return code;
 	}
@@ -195,6 +220,6 @@ int se_auto_take_changes(struct se_engine *engine, uint64_t now)
 		else if (block->form == SE_FORM_JPEG)
 			block->form = SE_FORM_LOSSLESS;
 	}
-	se_blocks_merge(&self->blocks, &engine->reference, regions, count);
+	se_blocks_merge(&self->blocks, regions, count);
 	return SE_OK;
 }

@@ -179,6 +179,15 @@ static int add_batch_ops(struct se_auto *self, const struct se_batch *batch)
 	return SE_OK;
 }
 
+void se_auto_take_pixels(struct se_engine *engine)
+{
+	struct se_auto *self = &engine->automatic;
+
+	for (size_t i = 0; i < self->blocks.count; i++)
+		if (self->blocks.items[i].form != SE_FORM_NONE)
+			se_tiles_take(&self->tiles, self->blocks.items[i].box, &engine->reference, engine->image.pixels, engine->image.stride);
+}
+
 int se_auto_encode(struct se_engine *engine)
 {
 	struct se_auto *self = &engine->automatic;
@@ -233,7 +242,6 @@ static void settle_sent(struct se_engine *engine, const struct se_op *op, const 
 	default:
 		se_tiles_sent(&self->tiles, op->rect, SE_TILE_EXACT, 0);
 	}
-	se_picture_copy(&self->shown, engine->reference.pixels, engine->reference.stride, op->rect);
 }
 
 void se_auto_settle(struct se_engine *engine, size_t sent, uint64_t now)
@@ -246,7 +254,7 @@ void se_auto_settle(struct se_engine *engine, size_t sent, uint64_t now)
 		if (self->ops[i].kind == SE_OP_H264)
 			videos_sent[self->ops[i].stream] = true;
 	}
-	/* A copy that was not sent is in `shown` all the same. */
+	/* What was not sent is in the reference all the same. */
 	for (size_t i = sent; i < self->op_count; i++)
 		if (self->ops[i].kind == SE_OP_COPY)
 			se_tiles_forget(&self->tiles, self->ops[i].rect, now);
@@ -254,4 +262,5 @@ void se_auto_settle(struct se_engine *engine, size_t sent, uint64_t now)
 	for (size_t i = 0; i < engine->jobs.count; i++)
 		if (engine->jobs.items[i].mode == SE_MODE_H264 && !videos_sent[engine->jobs.items[i].stream])
 			self->videos[engine->jobs.items[i].stream].key_due = true;
+	se_tiles_settle(&self->tiles, now);
 }

@@ -7,10 +7,10 @@
  * auto_repair.c   what was lossy is sent exactly once it is at rest
  * auto_snapshot.c the whole picture for a newcomer
  *
- * Engine thread only; encoding in the pool. `shown` is what viewers have once all finished messages have reached them, but for
- * coding losses: copies are verified against it, and what differs from the reference picture is still to be sent. The
- * tiles say where there are losses. A tile stays dirty until a message with its pixels is finished, so whatever
- * fails is simply tried again.
+ * Engine thread only; encoding in the pool. The engine's reference picture is what viewers have once all finished messages have
+ * reached them, but for coding losses: copies are verified against it, and what differs from the captured image is to be sent.
+ * The tiles say where there are losses. What is taken on for a frame is copied from the image into the reference and encoded
+ * from there; if no message with it gets finished, its tiles are forgotten, that is, sent whole with the next frame.
  */
 #ifndef SE_AUTO_MODE_H
 #define SE_AUTO_MODE_H
@@ -49,7 +49,6 @@ struct se_repair {
 struct se_auto {
 	bool ready; /* everything below has the size of the picture */
 	bool fresh; /* when not ready: viewers start from nothing (a resize), not from another mode */
-	struct se_picture shown;
 	struct se_tiles tiles;
 	struct se_motion *motion;
 	struct se_activity *activity;
@@ -96,6 +95,9 @@ int se_auto_add_blocks(struct se_engine *engine);
 
 /* Encodes all jobs and completes `ops`. SE_E_NOMEM. */
 int se_auto_encode(struct se_engine *engine);
+
+/* Copies what this frame takes on from the captured image into the reference, out of which it is encoded. */
+void se_auto_take_pixels(struct se_engine *engine);
 
 /* Notes that the first `sent` ops are in finished messages and the others are not. */
 void se_auto_settle(struct se_engine *engine, size_t sent, uint64_t now);

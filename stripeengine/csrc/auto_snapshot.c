@@ -30,14 +30,14 @@ static int add_run(struct se_engine *engine, struct se_rect rect, bool is_jpeg, 
 static int add_row(struct se_engine *engine, int y, int asked, int quality)
 {
 	struct se_auto *self = &engine->automatic;
-	const struct se_picture *shown = &self->shown;
+	const struct se_picture *picture = &engine->reference;
 	struct se_rect run = { 0, 0, 0, 0 };
 	bool run_jpeg = false, run_photo = false;
 	int run_literals = 0, code = SE_OK;
 
-	for (int x = 0; x < shown->width && code == SE_OK; x += SE_BLOCK) {
-		struct se_rect block = se_rect_intersect((struct se_rect){ x, y, SE_BLOCK, SE_BLOCK }, se_picture_bounds(shown));
-		struct se_content content = se_content_sample(shown, block);
+	for (int x = 0; x < picture->width && code == SE_OK; x += SE_BLOCK) {
+		struct se_rect block = se_rect_intersect((struct se_rect){ x, y, SE_BLOCK, SE_BLOCK }, se_picture_bounds(picture));
+		struct se_content content = se_content_sample(picture, block);
 		bool is_photo = se_content_is_photo(content);
 		bool is_jpeg = engine->settings.mode == SE_MODE_AUTO && is_photo && (asked || all_lossy(&self->tiles, block));
 
@@ -56,15 +56,14 @@ static int add_row(struct se_engine *engine, int y, int asked, int quality)
 
 int se_engine_auto_snapshot(struct se_engine *engine, int quality)
 {
-	struct se_auto *self = &engine->automatic;
 	const struct se_settings *settings = &engine->settings;
 	int asked = quality, code = SE_OK;
 
 	if (!quality)
 		quality = settings->jpeg_quality > settings->paint_over_jpeg_quality ? settings->jpeg_quality
 		                                                                     : settings->paint_over_jpeg_quality;
-	se_engine_auto_clear(engine, &self->shown);
-	for (int y = 0; y < self->shown.height && code == SE_OK; y += SE_BLOCK)
+	se_engine_auto_clear(engine);
+	for (int y = 0; y < engine->reference.height && code == SE_OK; y += SE_BLOCK)
 		code = add_row(engine, y, asked, quality);
 	return code < 0 ? code : se_auto_encode(engine);
 }

@@ -206,8 +206,7 @@ static void drop_small_fills(struct se_blocks *self)
 	}
 }
 
-static bool may_merge(const struct se_block *a, const struct se_block *b, const struct se_picture *picture,
-                      const struct se_rect *regions, int region_count)
+static bool may_merge(const struct se_block *a, const struct se_block *b, const struct se_rect *regions, int region_count)
 {
 	struct se_rect both = se_rect_union(a->box, b->box);
 	int64_t waste = se_rect_area(both) - se_rect_area(a->box) - se_rect_area(b->box);
@@ -217,7 +216,7 @@ static bool may_merge(const struct se_block *a, const struct se_block *b, const 
 		return false;
 	if (waste > MERGE_WASTE || region_of(both, regions, region_count) >= 0)
 		return false;
-	return a->form != SE_FORM_FLAT || (a->colour == b->colour && (waste == 0 || is_uniform(picture, both)));
+	return a->form != SE_FORM_FLAT || (a->colour == b->colour && waste == 0);
 }
 
 static void merge(struct se_block *into, struct se_block *from)
@@ -229,7 +228,7 @@ static void merge(struct se_block *into, struct se_block *from)
 	from->form = SE_FORM_NONE;
 }
 
-static void merge_rows(struct se_blocks *self, const struct se_picture *picture, const struct se_rect *regions, int region_count)
+static void merge_rows(struct se_blocks *self, const struct se_rect *regions, int region_count)
 {
 	struct se_block *last = NULL;
 	int last_column = 0;
@@ -240,7 +239,7 @@ static void merge_rows(struct se_blocks *self, const struct se_picture *picture,
 		if (block->form == SE_FORM_VIDEO || block->form == SE_FORM_NONE)
 			continue;
 		if (last && last->row == block->row && block->column == last_column + 1 &&
-		    may_merge(last, block, picture, regions, region_count))
+		    may_merge(last, block, regions, region_count))
 			merge(last, block);
 		else
 			last = block;
@@ -249,7 +248,7 @@ static void merge_rows(struct se_blocks *self, const struct se_picture *picture,
 }
 
 /* Rows of blocks under one another that begin and end alike: so a merged rectangle holds nothing of a third one. */
-static void merge_columns(struct se_blocks *self, const struct se_picture *picture, const struct se_rect *regions, int region_count)
+static void merge_columns(struct se_blocks *self, const struct se_rect *regions, int region_count)
 {
 	size_t above = 0, begin = 0;
 
@@ -264,7 +263,7 @@ static void merge_columns(struct se_blocks *self, const struct se_picture *pictu
 			struct se_block *over = &self->items[j];
 
 			if (over->form != block->form || over->box.x != block->box.x || over->box.w != block->box.w ||
-			    over->row + 1 != block->row || !may_merge(over, block, picture, regions, region_count))
+			    over->row + 1 != block->row || !may_merge(over, block, regions, region_count))
 				continue;
 			if (block->form == SE_FORM_JPEG && block->box.y + block->box.h - over->box.y > JPEG_ROWS)
 				continue;
@@ -274,11 +273,11 @@ static void merge_columns(struct se_blocks *self, const struct se_picture *pictu
 	}
 }
 
-void se_blocks_merge(struct se_blocks *self, const struct se_picture *picture, const struct se_rect *regions, int region_count)
+void se_blocks_merge(struct se_blocks *self, const struct se_rect *regions, int region_count)
 {
 	drop_small_fills(self);
-	merge_rows(self, picture, regions, region_count);
-	merge_columns(self, picture, regions, region_count);
+	merge_rows(self, regions, region_count);
+	merge_columns(self, regions, region_count);
 	for (size_t i = 0; i < self->count; i++)
 		if (self->items[i].form == SE_FORM_JPEG && se_rect_area(self->items[i].box) < JPEG_LEAST)
 			self->items[i].form = SE_FORM_LOSSLESS;

@@ -38,6 +38,6 @@ int se_blocks_collect(struct se_blocks *self, const struct se_tiles *tiles, cons
 int se_block_unrest(const struct se_block *block);
 
 /* Merges neighbours of one form into larger rectangles that touch no region. */
-void se_blocks_merge(struct se_blocks *self, const struct se_picture *picture, const struct se_rect *regions, int region_count);
+void se_blocks_merge(struct se_blocks *self, const struct se_rect *regions, int region_count);
 
 #endif

@@ -1,6 +1,7 @@
 /* engine_auto.c - modes auto and lossless: one frame, and entering and leaving the modes. Engine thread; encoding in the pool. */
 #include "engine_private.h"
 
+#include "clock.h"
 #include "error.h"
 
 static void drop_videos(struct se_auto *self)
@@ -14,7 +15,6 @@ static void drop_videos(struct se_auto *self)
 void se_auto_free(struct se_auto *self)
 {
 	drop_videos(self);
-	se_picture_free(&self->shown);
 	se_tiles_free(&self->tiles);
 	se_motion_free(self->motion);
 	se_activity_free(self->activity);
@@ -60,12 +60,9 @@ static int prepare(struct se_engine *engine, uint64_t now)
 		return SE_OK;
 	code = make_searchers(engine);
 	if (code == SE_OK)
-		code = se_picture_resize(&self->shown, width, height);
-	if (code == SE_OK)
 		code = se_tiles_layout(&self->tiles, width, height, self->fresh ? SE_TILE_UNKNOWN : SE_TILE_H264, now);
 	if (code < 0)
 		return code;
-	se_picture_copy(&self->shown, engine->reference.pixels, engine->reference.stride, se_picture_bounds(&engine->reference));
 	for (int i = 0; i < engine->stripes.count; i++) {
 		struct se_stripe *stripe = &engine->stripes.items[i];
 
@@ -81,7 +78,7 @@ static int prepare(struct se_engine *engine, uint64_t now)
 	return SE_OK;
 }
 
-/* What viewers lack goes back to the stripes, and everything lossy with it. */
+/* What viewers lack goes back to the stripes, and everything lossy with it. The reference does not have it yet either. */
 static void leave(struct se_engine *engine)
 {
 	struct se_auto *self = &engine->automatic;
@@ -89,6 +86,10 @@ static void leave(struct se_engine *engine)
 	bool open;
 	int kbps;
 
+	if (se_region_empty(&engine->dirty))
+		engine->dirty_since = se_now_us();
+	for (int i = 0; i < engine->stripes.count; i++)
+		se_region_add_region(&engine->dirty, &engine->stripes.items[i].changed);
 	for (int row = 0; row < self->tiles.rows && self->ready; row++)
 		for (int column = 0; column < self->tiles.columns; column++) {
 			const struct se_tile *tile = se_tile_at(&self->tiles, column, row);
@@ -98,10 +99,12 @@ static void leave(struct se_engine *engine)
 			if (!tile->dirty && tile->state == SE_TILE_EXACT)
 				continue;
 			stripe = &engine->stripes.items[rect.y / engine->stripes.height]; /* heights are multiples of tiles */
-			if (tile->dirty)
+			if (tile->dirty) {
 				se_stripe_add_changed(stripe, rect);
-			else
+				se_region_add(&engine->dirty, rect);
+			} else {
 				se_stripe_add_lossy(stripe, rect, -1, 0);
+			}
 			if (tile->changed_us > stripe->changed_us)
 				stripe->changed_us = tile->changed_us;
 		}
@@ -140,6 +143,11 @@ bool se_engine_auto_changed(const struct se_engine *engine)
 	return engine->automatic.ready && engine->automatic.tiles.dirty > 0;
 }
 
+struct se_rect se_engine_auto_waiting(const struct se_engine *engine)
+{
+	return engine->automatic.tiles.dirty_bounds;
+}
+
 uint64_t se_engine_auto_due(const struct se_engine *engine)
 {
 	const struct se_auto *self = &engine->automatic;
@@ -150,11 +158,11 @@ uint64_t se_engine_auto_due(const struct se_engine *engine)
 	return due;
 }
 
-void se_engine_auto_clear(struct se_engine *engine, const struct se_picture *picture)
+void se_engine_auto_clear(struct se_engine *engine)
 {
 	struct se_auto *self = &engine->automatic;
 
-	se_jobs_clear(&engine->jobs, picture);
+	se_jobs_clear(&engine->jobs, &engine->reference);
 	self->op_count = 0;
 	self->blocks.count = 0;
 	self->left_over = false;
@@ -170,6 +178,7 @@ static int collect(struct se_engine *engine, uint64_t now)
 	if (code < 0)
 		return code;
 	se_auto_choose(engine, now);
+	se_auto_take_pixels(engine);
 	code = se_auto_add_blocks(engine);
 	if (code == SE_OK && !self->left_over && self->repair_due <= now)
 		code = se_auto_add_repairs(engine, now);
@@ -197,7 +206,7 @@ int se_engine_auto_build(struct se_engine *engine, uint64_t capture_us, uint64_t
 		return se_engine_judge(engine, code, text, false);
 	if (!se_auto_open_budget(engine, now))
 		return 0;
-	se_engine_auto_clear(engine, &engine->reference);
+	se_engine_auto_clear(engine);
 	code = collect(engine, now);
 	/* What was taken on before memory ran out is encoded all the same. */
 	if (code == SE_OK)

@@ -67,7 +67,8 @@ static void take_over(struct se_engine *self, struct se_stripe *stripe, const st
 		rect = se_damage_compare(&self->reference, image->pixels, image->stride, rect);
 	if (se_rect_empty(rect))
 		return;
-	se_picture_copy(&self->reference, image->pixels, image->stride, rect);
+	if (!se_mode_is_auto(self->settings.mode))
+		se_picture_copy(&self->reference, image->pixels, image->stride, rect);
 	se_stripe_add_changed(stripe, rect);
 	stripe->hash_valid = false;
 }
@@ -100,27 +101,41 @@ static void compare_stripe(void *context, size_t index)
 
 static int capture_rows(struct se_engine *self, struct interval rows, bool everything)
 {
-	struct se_image image;
-	struct comparison comparison = { self, &image, rows.y0 / self->stripes.height, rows, everything };
+	struct se_image *image = &self->image;
+	struct comparison comparison = { self, image, rows.y0 / self->stripes.height, rows, everything };
 	int last = (rows.y1 - 1) / self->stripes.height, code;
 
-	code = self->source->vtable->grab(self->source, rows.y0, rows.y1, &image);
+	code = self->source->vtable->grab(self->source, rows.y0, rows.y1, image);
 	if (code < 0)
 		return code;
-	if (image.width != self->reference.width || image.height != self->reference.height)
+	if (image->width != self->reference.width || image->height != self->reference.height)
 		return SE_E_AGAIN; /* resized meanwhile: poll is about to say so */
 	se_pool_run(compare_stripe, &comparison, (size_t)(last - comparison.first + 1),
-	            (int64_t)(rows.y1 - rows.y0) * image.width >= PARALLEL_PIXELS, &self->helper_cpu_ns);
+	            (int64_t)(rows.y1 - rows.y0) * image->width >= PARALLEL_PIXELS, &self->helper_cpu_ns);
 	return SE_OK;
 }
 
-/* Row intervals that hold all damage, apart by more than GRAB_GAP_ROWS. Returns how many. */
-static int damage_intervals(const struct se_region *dirty, struct interval *out)
+/* What has to be captured: damage, and in auto mode what waits to be sent, for that is sent as it looks by then. */
+static struct se_region wanted_region(const struct se_engine *self)
+{
+	struct se_region wanted = self->dirty;
+
+	if (!se_mode_is_auto(self->settings.mode))
+		return wanted;
+	for (int i = 0; i < self->stripes.count; i++)
+		se_region_add_region(&wanted, &self->stripes.items[i].changed);
+	if (se_engine_auto_changed(self))
+		se_region_add(&wanted, se_engine_auto_waiting(self));
+	return wanted;
+}
+
+/* Row intervals that hold the region, apart by more than GRAB_GAP_ROWS. Returns how many. */
+static int region_intervals(const struct se_region *region, struct interval *out)
 {
 	int count = 0;
 
-	for (int i = 0; i < dirty->count; i++) {
-		struct interval add = { dirty->rects[i].y, dirty->rects[i].y + dirty->rects[i].h };
+	for (int i = 0; i < region->count; i++) {
+		struct interval add = { region->rects[i].y, region->rects[i].y + region->rects[i].h };
 
 		for (int j = 0; j < count;) {
 			if (add.y0 > out[j].y1 + GRAB_GAP_ROWS || out[j].y0 > add.y1 + GRAB_GAP_ROWS) {
@@ -151,8 +166,11 @@ int se_engine_capture(struct se_engine *self, bool scan, uint64_t now)
 	int count = 1, code = SE_OK;
 
 	intervals[0] = (struct interval){ 0, self->reference.height };
-	if (!everything)
-		count = damage_intervals(&self->dirty, intervals);
+	if (!everything) {
+		struct se_region wanted = wanted_region(self);
+
+		count = region_intervals(&wanted, intervals);
+	}
 	for (int i = 0; i < count && code == SE_OK; i++)
 		code = capture_rows(self, intervals[i], everything);
 	if (scan) {

@@ -223,10 +223,11 @@ static int bear(struct se_engine *self, int code, uint64_t now)
 static int work(struct se_engine *self, uint64_t now)
 {
 	bool scan = scan_due(self) <= now, reported = self->refresh || !se_region_empty(&self->dirty);
+	bool waits = se_mode_is_auto(self->settings.mode) && has_changes(self);
 	uint64_t capture_us = reported ? earlier(self->dirty_since, now) : now;
 	int code;
 
-	if (reported || scan) {
+	if (reported || scan || waits) {
 		code = se_engine_capture(self, scan, now);
 		/* Pixels repainted alike cost a capture too, so they are paced as well; a scan that finds nothing is not. */
 		if (reported || code == SE_E_AGAIN)

@@ -7,8 +7,9 @@
  * engine_snapshot.c  the whole picture for a newcomer
  * engine_auto.c      modes auto and lossless, which cut the picture otherwise (auto_mode.h)
  *
- * The reference picture holds what was last captured, which is what viewers have once the finished messages and the
- * stripes' `changed` rectangles have reached them. Encoders read it, never the source.
+ * The reference picture holds, in modes jpeg and h264, what was last captured, which is what viewers have once the finished
+ * messages and the stripes' `changed` rectangles have reached them; in auto and lossless, what they have once the finished
+ * messages have. Encoders read it, never the source.
  */
 #ifndef SE_ENGINE_PRIVATE_H
 #define SE_ENGINE_PRIVATE_H
@@ -71,6 +72,7 @@ struct se_engine {
 	struct se_jobs jobs;
 	struct se_auto automatic; /* modes auto and lossless; empty in the others */
 	bool copies_waiting;      /* the newest messages hold copies: who starts between them would copy twice */
+	struct se_image image;   /* what was captured last; valid until the source is polled */
 	struct se_region dirty;  /* may have changed since the last capture */
 	uint64_t dirty_since;    /* when it became non-empty */
 	bool layout_due;         /* reference and stripes do not fit source and settings yet: there was no memory */
@@ -92,8 +94,9 @@ void se_engine_signal(int fd);
 /* engine_loop.c */
 void *se_engine_main(void *engine);
 
-/* engine_capture.c: brings the reference up to date inside `dirty` (everything if refresh or scan) and notes what
- * changed in the stripes. SE_E_AGAIN: nothing lost, try again in a while; other codes: the source is dead. */
+/* engine_capture.c: compares the source with the reference inside `dirty` (everything if refresh or scan) and notes what
+ * has changed in the stripes. In jpeg and h264 the reference is brought up to date; in auto and lossless `image` has all rows
+ * of what has changed or waits to be sent. SE_E_AGAIN: nothing lost, try again in a while; other codes: the source is dead. */
 int se_engine_capture(struct se_engine *self, bool scan, uint64_t now);
 
 /* Takes over the source's size and the settings' stripe height. After SE_E_NOMEM layout_due is set: nothing may be captured
@@ -123,13 +126,16 @@ int se_engine_auto_build(struct se_engine *self, uint64_t capture_us, uint64_t n
 uint64_t se_engine_auto_due(const struct se_engine *self);
 bool se_engine_auto_changed(const struct se_engine *self);
 
+/* What waits to be sent, as one rectangle: its pixels are to be captured anew. */
+struct se_rect se_engine_auto_waiting(const struct se_engine *self);
+
 /* The picture has another size; the mode is another (called with the stripes as they were); key frames are wanted. */
 void se_engine_auto_resized(struct se_engine *self);
 void se_engine_auto_switch(struct se_engine *self, int from, int to);
 void se_engine_auto_request_keys(struct se_engine *self);
 
-/* Empties the lists of a frame; its pixels are to come from `picture`. */
-void se_engine_auto_clear(struct se_engine *self, const struct se_picture *picture);
+/* Empties the lists of a frame. */
+void se_engine_auto_clear(struct se_engine *self);
 
 /* auto_snapshot.c: encodes the picture as of the last finished message; the ops are in automatic.ops. */
 int se_engine_auto_snapshot(struct se_engine *self, int quality);

@@ -137,16 +137,16 @@ static void run_part(void *context, size_t index)
 	run_job(part->jobs, part->begin + index);
 }
 
-/* Halves a rectangle along its longer side, at a multiple of 16. */
+/* Halves a rectangle along its longer side, at an edge of the tiles: what one op does not cover whole is not known to be sent. */
 static void halve(struct se_rect rect, struct se_rect *first, struct se_rect *second)
 {
 	*first = *second = rect;
 	if (rect.w >= rect.h) {
-		first->w = (rect.w / 2 + 15) & ~15;
+		first->w = ((rect.x + rect.w / 2 + 15) & ~15) - rect.x;
 		second->x += first->w;
 		second->w -= first->w;
 	} else {
-		first->h = (rect.h / 2 + 15) & ~15;
+		first->h = ((rect.y + rect.h / 2 + 15) & ~15) - rect.y;
 		second->y += first->h;
 		second->h -= first->h;
 	}

@@ -22,7 +22,7 @@ enum {
 };
 
 struct se_image {
-	const uint8_t *pixels; /* BGRX, first row first; valid until the next call on the source */
+	const uint8_t *pixels; /* BGRX, first row first; valid until poll or destroy is called. Grabs in a row add rows to the same image */
 	size_t stride;         /* bytes, >= 4 * width */
 	int width, height;     /* of the whole framebuffer */
 };

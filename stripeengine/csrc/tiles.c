@@ -25,12 +25,16 @@ static void set_clean(struct se_tiles *self, struct se_tile *tile)
 	if (!tile->dirty)
 		return;
 	tile->dirty = false;
+	self->taken -= tile->taken;
+	tile->taken = false;
 	if (--self->dirty == 0)
 		self->dirty_bounds = (struct se_rect){ 0, 0, 0, 0 };
 }
 
 static void set_dirty(struct se_tiles *self, struct se_tile *tile, struct se_rect rect, int x0, int y0, int x1, int y1)
 {
+	self->taken -= tile->taken;
+	tile->taken = false;
 	if (!tile->dirty)
 		self->dirty++;
 	tile->dirty = true;
@@ -39,6 +43,12 @@ static void set_dirty(struct se_tiles *self, struct se_tile *tile, struct se_rec
 	tile->x1 = (uint8_t)x1;
 	tile->y1 = (uint8_t)y1;
 	self->dirty_bounds = se_rect_union(self->dirty_bounds, rect);
+}
+
+/* What is dirty of a tile that covers `all`, in pixels of the picture. */
+static struct se_rect dirty_box(const struct se_tile *tile, struct se_rect all)
+{
+	return (struct se_rect){ all.x + tile->x0, all.y + tile->y0, tile->x1 - tile->x0, tile->y1 - tile->y0 };
 }
 
 int se_tiles_layout(struct se_tiles *self, int width, int height, enum se_tile_state state, uint64_t now)
@@ -240,13 +250,75 @@ void se_tiles_sent(struct se_tiles *self, struct se_rect rect, enum se_tile_stat
 		for (int column = range.x; column < range.x + range.w; column++) {
 			struct se_tile *tile = se_tile_at(self, column, row);
 			struct se_rect all = se_tile_rect(self, column, row);
-			struct se_rect box = { all.x + tile->x0, all.y + tile->y0, tile->x1 - tile->x0, tile->y1 - tile->y0 };
+			struct se_rect box = dirty_box(tile, all);
 
 			if (holds(rect, all) || is_worse((uint8_t)state, (uint8_t)quality, tile))
 				set_state(self, tile, (uint8_t)state, (uint8_t)quality);
-			if (tile->dirty && holds(rect, box))
+			if (tile->taken && holds(rect, box))
 				set_clean(self, tile);
 		}
+}
+
+void se_tiles_touch(struct se_tiles *self, struct se_rect rect, uint64_t now)
+{
+	struct se_rect range;
+
+	if (se_rect_empty(rect))
+		return;
+	range = se_tiles_touched(rect);
+	for (int row = range.y; row < range.y + range.h; row++)
+		for (int column = range.x; column < range.x + range.w; column++) {
+			struct se_tile *tile = se_tile_at(self, column, row);
+			struct se_rect all = se_tile_rect(self, column, row), part = se_rect_intersect(all, rect);
+
+			if (tile->dirty)
+				part = se_rect_union(part, dirty_box(tile, all));
+			if (tile->state == SE_TILE_UNKNOWN)
+				part = all;
+			tile->changed_us = now;
+			set_dirty(self, tile, all, part.x - all.x, part.y - all.y, part.x + part.w - all.x, part.y + part.h - all.y);
+		}
+}
+
+void se_tiles_take(struct se_tiles *self, struct se_rect rect, struct se_picture *picture, const uint8_t *pixels, size_t stride)
+{
+	struct se_rect range = se_tiles_touched(rect);
+
+	for (int row = range.y; row < range.y + range.h; row++) {
+		struct se_rect run = { 0, 0, 0, 0 }; /* neighbours whose boxes are equally high are copied together */
+
+		for (int column = range.x; column < range.x + range.w; column++) {
+			struct se_tile *tile = se_tile_at(self, column, row);
+			struct se_rect box = dirty_box(tile, se_tile_rect(self, column, row));
+
+			if (!tile->dirty || tile->taken || !holds(rect, box))
+				continue;
+			tile->taken = true;
+			self->taken++;
+			if (!se_rect_empty(run) && run.x + run.w == box.x && run.y == box.y && run.h == box.h) {
+				run.w += box.w;
+				continue;
+			}
+			if (!se_rect_empty(run))
+				se_picture_copy(picture, pixels, stride, run);
+			run = box;
+		}
+		if (!se_rect_empty(run))
+			se_picture_copy(picture, pixels, stride, run);
+	}
+}
+
+void se_tiles_settle(struct se_tiles *self, uint64_t now)
+{
+	struct se_rect range;
+
+	if (self->taken == 0)
+		return;
+	range = se_tiles_touched(self->dirty_bounds);
+	for (int row = range.y; row < range.y + range.h && self->taken > 0; row++)
+		for (int column = range.x; column < range.x + range.w && self->taken > 0; column++)
+			if (se_tile_at(self, column, row)->taken)
+				se_tiles_forget(self, se_tile_rect(self, column, row), now);
 }
 
 void se_tiles_forget(struct se_tiles *self, struct se_rect rect, uint64_t now)

@@ -22,7 +22,8 @@ struct se_tile {
 	uint64_t changed_us; /* when it was last seen to differ */
 	uint8_t state;       /* enum se_tile_state */
 	uint8_t quality;     /* of JPEG, the worst; SE_TILE_LOSSY only */
-	bool dirty;          /* the viewers' pixels differ from the reference's inside the box */
+	bool dirty;          /* the viewers' pixels differ from the captured ones inside the box */
+	bool taken;          /* dirty, and on its way: the frame being made sends it */
 	uint8_t x0, y0, x1, y1; /* the box, inside the tile, ends excluded */
 };
 
@@ -31,6 +32,7 @@ struct se_tiles {
 	int columns, rows, width, height;
 	int counts[SE_TILE_STATES]; /* tiles of each state */
 	int dirty;                  /* dirty tiles */
+	int taken;                  /* of these */
 	struct se_rect dirty_bounds; /* holds all of them, in pixels */
 };
 
@@ -58,11 +60,21 @@ struct se_rect se_tiles_snap(const struct se_tiles *self, struct se_rect rect);
 void se_tiles_compare(struct se_tiles *self, const struct se_picture *shown, const struct se_picture *wanted,
                       struct se_rect rect, const struct se_rect *moved, int moved_count, uint64_t now);
 
+/* The pixels of `rect` (may be empty) differ, nobody needs to look: its tiles are dirty there and have changed at `now`. */
+void se_tiles_touch(struct se_tiles *self, struct se_rect rect, uint64_t now);
+
+/* Copies the boxes of the dirty tiles that lie inside `rect` from an image, whose top left is `pixels`, into `picture` and
+ * notes that they are on their way. */
+void se_tiles_take(struct se_tiles *self, struct se_rect rect, struct se_picture *picture, const uint8_t *pixels, size_t stride);
+
+/* Ends a frame: what was taken but not sent is forgotten. */
+void se_tiles_settle(struct se_tiles *self, uint64_t now);
+
 /* The content of `rect` was moved there by (dx, dy), exactly: states move along, and what the rectangle covers whole is not dirty
  * any more. The others have to be compared. */
 void se_tiles_move(struct se_tiles *self, struct se_rect rect, int dx, int dy, uint64_t now);
 
-/* `rect` was sent in that form and at that quality. */
+/* `rect` was sent in that form and at that quality, and what was taken of it is not dirty any more. */
 void se_tiles_sent(struct se_tiles *self, struct se_rect rect, enum se_tile_state state, int quality);
 
 /* Nobody knows what the viewers have of `rect`: its tiles are to be sent whole. */

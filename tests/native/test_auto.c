@@ -322,6 +322,22 @@ static void check_histories(bool any_mode)
 	close_scene(&scene);
 }
 
+/* The pixels of the two dirty tiles at the top left go into a picture, and no others. */
+static void check_take(struct se_tiles *tiles)
+{
+	static uint8_t image[50 * 400];
+	struct se_picture picture = { 0 };
+
+	memset(image, 9, sizeof image);
+	CHECK(se_picture_resize(&picture, 100, 50) == SE_OK, "memory");
+	se_tiles_take(tiles, (struct se_rect){ 0, 0, 31, 16 }, &picture, image, 400);
+	CHECK(tiles->taken == 1, "a box that reaches out of the rectangle is not taken");
+	se_tiles_take(tiles, (struct se_rect){ 0, 0, 40, 16 }, &picture, image, 400);
+	CHECK(tiles->taken == 2 && *se_picture_at(&picture, 31, 15) == 9 && *se_picture_at(&picture, 32, 15) == 0 &&
+	      *se_picture_at(&picture, 31, 16) == 0, "taken");
+	se_picture_free(&picture);
+}
+
 /* A tile is as bad as its worst pixel, wherever it is moved. */
 static void check_tiles(void)
 {
@@ -343,8 +359,17 @@ static void check_tiles(void)
 	CHECK(tiles.counts[SE_TILE_EXACT] == 28, "all exact");
 	se_tiles_forget(&tiles, (struct se_rect){ 0, 0, 17, 1 }, 5);
 	CHECK(tiles.dirty == 2 && se_rect_area(tiles.dirty_bounds) == 512, "forgotten");
+	se_tiles_sent(&tiles, (struct se_rect){ 0, 0, 17, 16 }, SE_TILE_EXACT, 0);
+	CHECK(tiles.dirty == 2, "sent as it was, not as it is to be");
+	check_take(&tiles);
 	se_tiles_sent(&tiles, (struct se_rect){ 0, 0, 31, 16 }, SE_TILE_EXACT, 0);
-	CHECK(tiles.dirty == 1 && tiles.counts[SE_TILE_UNKNOWN] == 1, "a forgotten tile is sent whole");
+	CHECK(tiles.dirty == 1 && tiles.taken == 1 && tiles.counts[SE_TILE_UNKNOWN] == 1, "a forgotten tile is sent whole");
+	se_tiles_settle(&tiles, 7);
+	CHECK(tiles.dirty == 1 && tiles.taken == 0 && se_tile_at(&tiles, 1, 0)->changed_us == 7, "taken in vain");
+	se_tiles_touch(&tiles, (struct se_rect){ 50, 34, 20, 3 }, 8);
+	se_tiles_touch(&tiles, (struct se_rect){ 52, 33, 2, 1 }, 9);
+	CHECK(tiles.dirty == 3 && se_tile_at(&tiles, 3, 2)->x0 == 2 && se_tile_at(&tiles, 3, 2)->y0 == 1 &&
+	      se_tile_at(&tiles, 3, 2)->y1 == 5 && se_tile_at(&tiles, 4, 2)->x1 == 6, "touched");
 	se_tiles_free(&tiles);
 }
 
