@@ -4,7 +4,7 @@
 #include "error.h"
 
 #define NEAR 32         /* pixels; changes that close are searched for moves together */
-#define AREAS 8         /* searched for moves in one frame */
+#define AREAS SE_AUTO_AREAS
 #define FAST_RATE 6     /* changes a second from which an area is worth less quality */
 
 int se_auto_regions(const struct se_auto *self, struct se_rect out[SE_ACTIVITY_REGIONS], int index[SE_ACTIVITY_REGIONS])
@@ -83,6 +83,8 @@ static int move_inside(struct se_engine *engine, struct se_rect area, const stru
 	struct se_move moves[SE_MOTION_MAX];
 	int count = se_motion_find(self->motion, &engine->reference, image->pixels, image->stride, area, barred, moves);
 
+	if (count > 0)
+		self->scrolled[self->scrolled_count++] = area;
 	for (int i = 0; i < count; i++) {
 		/* A later move may read what this one leaves, so none is skipped. */
 		if (!may_receive(self, moves[i].rect))
@@ -112,6 +114,7 @@ static int find_moves(struct se_engine *engine, uint64_t now)
 	int count = find_areas(&engine->stripes, areas), code = SE_OK;
 	size_t before = self->op_count;
 
+	self->scrolled_count = 0;
 	for (int i = 0; i < count && code == SE_OK; i++) {
 		if (se_rect_area(areas[i]) < SE_MOTION_LEAST_AREA || in_one_video(self, areas[i]))
 			continue;
@@ -153,13 +156,22 @@ static void compare(struct se_engine *engine, uint64_t now)
 	}
 }
 
+/* True if something was moved around there: what is left over was scrolled in or uncovered, it does not play. */
+static bool in_scrolled(const struct se_auto *self, struct se_rect rect)
+{
+	for (int i = 0; i < self->scrolled_count; i++)
+		if (!se_rect_empty(se_rect_intersect(self->scrolled[i], rect)))
+			return true;
+	return false;
+}
+
 static void touch(struct se_auto *self, uint64_t now)
 {
 	for (size_t i = 0; i < self->blocks.count; i++) {
 		struct se_block *block = &self->blocks.items[i];
 
 		/* What waits from earlier frames was noted then. */
-		if (block->changed_us != now)
+		if (block->changed_us != now || (block->form != SE_FORM_VIDEO && in_scrolled(self, block->box)))
 			continue;
 		se_activity_touch(self->activity, block->box, se_block_unrest(block), now);
 	}

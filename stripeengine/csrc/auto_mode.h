@@ -25,6 +25,7 @@
 #include "tiles.h"
 
 #define SE_AUTO_BATCHES 4
+#define SE_AUTO_AREAS 8 /* searched for moves in one frame */
 
 struct se_engine;
 
@@ -53,6 +54,8 @@ struct se_auto {
 	struct se_motion *motion;
 	struct se_activity *activity;
 	struct se_video videos[SE_ACTIVITY_REGIONS];
+	struct se_rect scrolled[SE_AUTO_AREAS + 1]; /* areas in which this frame has found moves */
+	int scrolled_count;
 	struct se_blocks blocks;
 	struct se_repair *repairs; /* what is due, for the frame being made */
 	size_t repair_count, repair_capacity;

@@ -11,6 +11,8 @@
 
 #define GRAB_GAP_ROWS 96        /* two grabs cost as much as one that has this many rows to spare */
 #define PARALLEL_PIXELS 1000000 /* a comparison of fewer is over before a helper is awake */
+#define SAMPLED_PIXELS 32768    /* from which size on a rectangle is sampled before it is compared */
+#define SAMPLED_ROWS 8          /* one in so many */
 
 struct interval {
 	int y0, y1;
@@ -60,10 +62,24 @@ int se_engine_layout(struct se_engine *self)
 	return code;
 }
 
+/* True if so much of a large rectangle has changed that auto mode, which compares tiles anyway once it has found what moved,
+ * gains nothing from a tighter one. */
+static bool changed_mostly(const struct se_engine *self, const struct se_image *image, struct se_rect rect)
+{
+	int changed = 0, sampled = 0;
+
+	if (!se_mode_is_auto(self->settings.mode) || se_rect_area(rect) < SAMPLED_PIXELS)
+		return false;
+	for (int y = rect.y; y < rect.y + rect.h; y += SAMPLED_ROWS, sampled++)
+		changed += se_diff_first(se_picture_at(&self->reference, rect.x, y),
+		                         image->pixels + (size_t)y * image->stride + (size_t)rect.x * 4, rect.w) < rect.w;
+	return changed * 2 >= sampled;
+}
+
 static void take_over(struct se_engine *self, struct se_stripe *stripe, const struct se_image *image,
                       struct se_rect rect)
 {
-	if (!self->refresh)
+	if (!self->refresh && !changed_mostly(self, image, rect))
 		rect = se_damage_compare(&self->reference, image->pixels, image->stride, rect);
 	if (se_rect_empty(rect))
 		return;
