@@ -5,7 +5,7 @@ import globals from "globals";
 export default [
   js.configs.recommended,
   {
-    files: ["static/**/*.js"],
+    files: ["static/**/*.js", "benchmarks/**/*.js"],
     languageOptions: {
       ecmaVersion: 2022,
       sourceType: "module",

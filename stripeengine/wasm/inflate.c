@@ -32,6 +32,8 @@ struct reader {
 struct tables {
 	uint32_t literals[LITERAL_ENTRIES], distances[DISTANCE_ENTRIES];
 	unsigned literal_bits, distance_bits;
+	/* Those of the fixed codes: such a block may have ten bits and must not cost a table each time. */
+	bool fixed;
 };
 
 /* What a symbol means, without the bits of its code: se_entry(kind, extra bits, value). */
@@ -122,6 +124,9 @@ static int fixed_tables(struct tables *self, const struct meanings *meanings)
 {
 	uint8_t literals[SE_HUFFMAN_MOST_SYMBOLS], distances[32];
 
+	if (self->fixed)
+		return SE_INFLATE_OK;
+	self->fixed = true;
 	for (unsigned i = 0; i < SE_HUFFMAN_MOST_SYMBOLS; i++)
 		literals[i] = i < 144 ? 8 : i < 256 ? 9 : i < 280 ? 7 : 8;
 	for (unsigned i = 0; i < 32; i++)
@@ -189,6 +194,7 @@ static int dynamic_tables(struct tables *self, const struct meanings *meanings, 
 		return error;
 	if (lengths[END_OF_BLOCK] == 0)
 		return SE_INFLATE_INVALID;
+	self->fixed = false;
 	return build(self, meanings, lengths, literals, lengths + literals, distances);
 }
 
@@ -320,36 +326,37 @@ static int run_stored(struct reader *reader, uint8_t **out, const uint8_t *end)
 	return SE_INFLATE_OK;
 }
 
-static int run_block(const struct meanings *meanings, struct reader *reader, uint32_t kind, const uint8_t *begin, uint8_t **out,
-                     const uint8_t *end)
+static int run_block(struct tables *tables, const struct meanings *meanings, struct reader *reader, uint32_t kind,
+                     const uint8_t *begin, uint8_t **out, const uint8_t *end)
 {
-	struct tables tables;
 	int result;
 
 	if (kind == 0)
 		return run_stored(reader, out, end);
 	if (kind == 3)
 		return SE_INFLATE_INVALID;
-	result = kind == 1 ? fixed_tables(&tables, meanings) : dynamic_tables(&tables, meanings, reader);
+	result = kind == 1 ? fixed_tables(tables, meanings) : dynamic_tables(tables, meanings, reader);
 	if (result)
 		return result;
-	result = run_codes(true, &tables, reader, begin, out, end);
-	return result == 1 ? run_codes(false, &tables, reader, begin, out, end) : result;
+	result = run_codes(true, tables, reader, begin, out, end);
+	return result == 1 ? run_codes(false, tables, reader, begin, out, end) : result;
 }
 
 int se_inflate(const uint8_t *in, size_t in_size, uint8_t *out, size_t out_size)
 {
 	struct reader reader = { .at = in, .end = in + in_size };
 	struct meanings meanings;
+	struct tables tables;
 	uint8_t *position = out;
 	uint32_t head;
 
+	tables.fixed = false;
 	fill_meanings(&meanings);
 	do {
 		int error = read_bits(&reader, 3, &head);
 
 		if (!error)
-			error = run_block(&meanings, &reader, head >> 1, out, &position, out + out_size);
+			error = run_block(&tables, &meanings, &reader, head >> 1, out, &position, out + out_size);
 		if (error)
 			return error;
 	} while (!(head & 1));

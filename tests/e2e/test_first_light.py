@@ -225,5 +225,6 @@ def test_a_still_screen_is_exact(product: Product, page: Page, terminal: str, mo
         time.sleep(0.1)
     assert_same_picture(product, page, terminal, mean=0, far=0)
     assert product.stats(page)["ops"].get("lossless", 0) > 0
+    assert product.stats(page)["losslessMethod"] == "wasm"
     assert product.stats(page)["ops"].get("copy", 0) > 0
     assert product.stats(page)["resyncs"] == 0

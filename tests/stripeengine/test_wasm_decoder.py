@@ -7,6 +7,7 @@ import json
 import random
 import shutil
 import subprocess
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from stripeengine.lossless import Pixels, decode_batch, encode_batch
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [ROOT / "stripeengine" / "wasm" / name for name in ("huffman.c", "inflate.c", "lossless_decoder.c")]
 VECTORS = ROOT / "tests" / "vectors"
-INFLATE_LONG = -4
+INFLATE_EARLY, INFLATE_LONG = -2, -4
 
 
 class _Size(ctypes.Structure):
@@ -224,6 +225,58 @@ def test_random_bytes_are_no_deflate_for_both(native: Native) -> None:
         expected = zlib_inflate(data, size)
         got = native.inflate(data, size)
         assert got == expected if expected is not None else isinstance(got, int)
+
+
+class Bits:
+    """Bits in deflate's order: a number's lowest first, a code's highest."""
+
+    def __init__(self) -> None:
+        self.value = self.count = 0
+
+    def number(self, value: int, count: int) -> None:
+        self.value |= value << self.count
+        self.count += count
+
+    def code(self, value: int, count: int) -> None:
+        self.number(int(f"{value:0{count}b}"[::-1], 2), count)
+
+
+def empty_dynamic_block() -> Bits:
+    """A block without content whose tables are as large as so few bits can make them."""
+    bits = Bits()
+    bits.number(0b100, 3)
+    bits.number(0, 5)  # 257 literals, among them codes of 1 to 15 bits
+    bits.number(0, 5)  # one distance
+    bits.number(15, 4)
+    order = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]
+    lengths = {18: 4, **dict.fromkeys(range(1, 16), 4)}  # sixteen codes of four bits
+    for symbol in order:
+        bits.number(lengths.get(symbol, 0), 3)
+    codes = {symbol: index for index, symbol in enumerate(sorted(lengths))}
+    for length in [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 15]:
+        bits.code(codes[length], 4)
+    for zeros in (138, 103):
+        bits.code(codes[18], 4)
+        bits.number(zeros - 11, 7)
+    bits.code(codes[1], 4)  # the end of the block
+    bits.code(codes[1], 4)  # the distance
+    bits.code(0, 1)
+    return bits
+
+
+def test_time_goes_with_the_bytes_not_with_the_blocks_in_them(native: Native) -> None:
+    """8 MiB of blocks that give nothing: the most a message can hold, each block with tables of its own."""
+    dynamic, fixed = empty_dynamic_block(), Bits()
+    fixed.number(0b010, 10)  # a fixed block that ends at once
+    for block in (dynamic, fixed):
+        unit = (block.value | sum(block.value << (block.count * i) for i in range(1, 8))).to_bytes(
+            block.count, "little"
+        )
+        data = unit * ((8 << 20) // len(unit))
+        assert zlib.decompressobj(-15).decompress(unit) == b"", "the block is right"
+        start = time.process_time()
+        assert native.inflate(data, 10) == INFLATE_EARLY
+        assert time.process_time() - start < 6
 
 
 def test_each_error_has_words_of_its_own(native: Native) -> None:
