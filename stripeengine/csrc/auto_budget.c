@@ -33,7 +33,7 @@ bool se_auto_open_budget(struct se_engine *engine, uint64_t now)
 		uint64_t due = se_budget_due(&self->budget, LEAST_BYTES, now);
 
 		if (due > now) {
-			engine->next_frame_us = due > engine->next_frame_us ? due : engine->next_frame_us;
+			se_pace_hold(&engine->pace, due);
 			return false;
 		}
 	}

@@ -1,7 +1,8 @@
 /* engine_loop.c - the engine's thread: it sleeps in poll() until the source, a caller or a due time wakes it.
  *
- * Once damage is known the source is not watched until the frame is due: more damage only merges, and a wake-up for each
- * report would cost more than it tells. At rest nothing wakes it but the verification scan.
+ * When a frame is made is decided in pace.c. Once damage is known the source is not watched until the next burst may be
+ * taken: more damage only merges, and a wake-up for each report would cost more than it tells. At rest nothing wakes it but
+ * the verification scan.
  */
 #include "engine_private.h"
 
@@ -15,11 +16,7 @@
 #include "settings.h"
 
 #define DRAIN_US 250000u /* a source is read that often while the consumer is late, so that its server never blocks */
-
-static uint64_t period_us(const struct se_engine *self)
-{
-	return 1000000u / (uint64_t)self->settings.framerate;
-}
+#define RELEASE_LATE_US 2000000u /* encoders at rest wait so long for a scan to be closed with */
 
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
@@ -50,9 +47,9 @@ static uint64_t work_due(const struct se_engine *self)
 	bool is_auto = se_mode_is_auto(self->settings.mode);
 	uint64_t due = earlier(is_auto ? se_engine_auto_due(self) : se_engine_paint_due(self), scan_due(self));
 
-	if (has_changes(self))
-		return self->next_frame_us;
-	return due == SE_NEVER ? due : later(due, self->next_frame_us);
+	if (due != SE_NEVER)
+		due = later(due, se_pace_spare(&self->pace));
+	return earlier(due, se_pace_due(&self->pace));
 }
 
 /* True if the last frame has been taken. If not and `waiting`, the taker will wake this thread. */
@@ -127,7 +124,8 @@ static int take_cursor(struct se_engine *self)
 	return 0;
 }
 
-static int read_source(struct se_engine *self)
+/* `fresh`: what it reports has just happened, for it was waited for. */
+static int read_source(struct se_engine *self, bool fresh, uint64_t now)
 {
 	bool was_clean = se_region_empty(&self->dirty) && !self->refresh;
 	int bits = self->source->vtable->poll(self->source, &self->dirty), code;
@@ -141,8 +139,12 @@ static int read_source(struct se_engine *self)
 			return code;
 	}
 	se_region_clip(&self->dirty, se_picture_bounds(&self->reference));
-	if (was_clean && (self->refresh || !se_region_empty(&self->dirty)))
+	if (!self->refresh && se_region_empty(&self->dirty) && !(bits & SE_SOURCE_RESIZED))
+		return SE_OK;
+	if (was_clean)
 		self->dirty_since = se_now_us();
+	if (!self->pace.waiting || (bits & (SE_SOURCE_DAMAGE | SE_SOURCE_RESIZED)))
+		se_pace_change(&self->pace, fresh, now);
 	return SE_OK;
 }
 
@@ -150,8 +152,7 @@ static void apply_settings(struct se_engine *self, const struct se_settings *wan
 {
 	bool other_codec = wanted->mode != self->settings.mode || wanted->chroma != self->settings.chroma;
 
-	/* Waiting for the end of a slow period would make a faster one start late. */
-	self->next_frame_us = earlier(self->next_frame_us, se_now_us() + 1000000u / (uint64_t)wanted->framerate);
+	se_pace_set_rate(&self->pace, wanted->framerate, se_now_us());
 	se_engine_auto_switch(self, self->settings.mode, wanted->mode);
 	self->settings = *wanted;
 	if (other_codec)
@@ -201,22 +202,13 @@ static void handle_requests(struct se_engine *self, bool *stop)
 		apply_settings(self, &wanted);
 }
 
-/* The next frame's earliest time. A frame that came late may be followed a quarter period early, so that a source and an engine
- * of the same rate do not drift apart and lose a frame now and then. */
-static void pace(struct se_engine *self, uint64_t now)
-{
-	uint64_t period = period_us(self);
-
-	if (self->next_frame_us <= now)
-		self->next_frame_us = later(self->next_frame_us, now - period / 4) + period;
-}
-
-/* Without memory for a picture of this size, or to read the source, the engine tries again at the next frame's time. */
+/* Without memory for a picture of this size, or to read the source, the engine tries again a period later. */
 static int bear(struct se_engine *self, int code, uint64_t now)
 {
 	if (code != SE_E_NOMEM)
 		return code;
-	self->next_frame_us = later(self->next_frame_us, now + period_us(self));
+	se_pace_hold(&self->pace, now + self->pace.period_us);
+	se_pace_change(&self->pace, false, now);
 	return se_engine_judge(self, code, se_error_message(), false);
 }
 
@@ -229,9 +221,10 @@ static int work(struct se_engine *self, uint64_t now)
 
 	if (reported || scan || waits) {
 		code = se_engine_capture(self, scan, now);
-		/* Pixels repainted alike cost a capture too, so they are paced as well; a scan that finds nothing is not. */
-		if (reported || code == SE_E_AGAIN)
-			pace(self, now);
+		if (code == SE_E_AGAIN) {
+			se_pace_empty(&self->pace, now);
+			se_pace_change(&self->pace, false, now);
+		}
 		if (code < 0)
 			return code == SE_E_AGAIN ? SE_OK : bear(self, code, now);
 	}
@@ -239,7 +232,11 @@ static int work(struct se_engine *self, uint64_t now)
 	code = se_mode_is_auto(self->settings.mode) ? se_engine_auto_build(self, capture_us, now)
 	                                            : se_engine_build(self, capture_us, now);
 	if (code > 0)
-		pace(self, now);
+		se_pace_frame(&self->pace, now);
+	if (has_changes(self)) /* what a rate bound or a failure has left over */
+		se_pace_change(&self->pace, false, now);
+	else if (self->pace.waiting)
+		se_pace_empty(&self->pace, now);
 	return code < 0 ? code : SE_OK;
 }
 
@@ -253,29 +250,41 @@ static void count_late_consumer(struct se_engine *self)
 	pthread_mutex_unlock(&self->lock);
 }
 
+/* Sleeps until there may be something to do; true if a change of the source would have ended it. */
+static bool rest(struct se_engine *self, uint64_t now)
+{
+	struct se_pace_wait wait = se_pace_wait(&self->pace, now);
+	uint64_t due = work_due(self), scan = scan_due(self), release;
+
+	if (due <= now && !slot_is_free(self, true)) {
+		count_late_consumer(self);
+		due = now + DRAIN_US;
+		wait = (struct se_pace_wait){ SE_NEVER, !self->pace.waiting };
+	}
+	release = se_stripes_release_encoders(&self->stripes, now);
+	if (due <= now)
+		return true;
+	if (scan == SE_NEVER || scan > later(release, now) + RELEASE_LATE_US) /* else it is done with the scan */
+		due = earlier(due, release);
+	sleep_until(self, earlier(due, wait.until_us), wait.watch);
+	pthread_mutex_lock(&self->lock);
+	self->stats.wakeups++;
+	pthread_mutex_unlock(&self->lock);
+	return wait.watch;
+}
+
 /* One wake-up: negative when the engine has failed, 1 when it shall stop. */
 static int turn(struct se_engine *self)
 {
-	uint64_t now = se_now_us(), due = work_due(self), rest;
-	bool is_free = slot_is_free(self, due <= now), stop;
+	bool watched = rest(self, se_now_us()), stop;
+	uint64_t now;
 	int code;
 
-	if (due <= now && !is_free) {
-		count_late_consumer(self);
-		due = now + DRAIN_US;
-	}
-	rest = se_stripes_release_encoders(&self->stripes, now);
-	if (due > now) {
-		sleep_until(self, earlier(due, rest), !has_changes(self));
-		pthread_mutex_lock(&self->lock);
-		self->stats.wakeups++;
-		pthread_mutex_unlock(&self->lock);
-	}
 	handle_requests(self, &stop);
 	if (stop)
 		return 1;
 	now = se_now_us(); /* before the source is asked: what it reports later is not in a frame captured now */
-	code = read_source(self);
+	code = read_source(self, watched, now);
 	if (code == SE_OK && self->layout_due)
 		code = se_engine_layout(self);
 	if (code < 0)
@@ -300,9 +309,10 @@ void *se_engine_main(void *argument)
 
 	pthread_setname_np(pthread_self(), "stripe-engine");
 	self->last_scan_us = se_now_us();
-	code = bear(self, se_engine_layout(self), se_now_us());
+	se_pace_init(&self->pace, self->settings.framerate);
+	code = bear(self, se_engine_layout(self), self->last_scan_us);
 	if (code == SE_OK)
-		code = read_source(self);
+		code = read_source(self, true, self->last_scan_us);
 	while (code == SE_OK) {
 		code = turn(self);
 		count_cpu(self);

@@ -19,6 +19,7 @@
 
 #include "auto_mode.h"
 #include "jobs.h"
+#include "pace.h"
 #include "source.h"
 #include "stripes.h"
 
@@ -78,7 +79,7 @@ struct se_engine {
 	bool layout_due;         /* reference and stripes do not fit source and settings yet: there was no memory */
 	bool refresh;            /* everything is to be sent: start or resize */
 	bool resized;            /* the next message carries RESIZED */
-	uint64_t next_frame_us;  /* pacing: no capture before */
+	struct se_pace pace;     /* when a frame is made */
 	uint64_t last_scan_us;
 	uint64_t key_armed_us;   /* when key frames were last asked of all stripes */
 	uint32_t frame_id;       /* of the last finished message */

@@ -58,7 +58,7 @@ void se_stripes_drop_encoders(struct se_stripes *self)
 
 uint64_t se_stripes_release_encoders(struct se_stripes *self, uint64_t now)
 {
-	uint64_t next = UINT64_MAX;
+	uint64_t last = 0;
 	bool released = false;
 
 	for (int i = 0; i < self->count; i++) {
@@ -71,17 +71,17 @@ uint64_t se_stripes_release_encoders(struct se_stripes *self, uint64_t now)
 			se_h264_free(stripe->encoder);
 			stripe->encoder = NULL;
 			released = true;
-		} else if (due < next) {
-			next = due;
+		} else if (due > last) {
+			last = due;
 		}
 	}
 #ifdef __GLIBC__
-	if (released && next == UINT64_MAX)
+	if (released && last == 0)
 		malloc_trim(0); /* tens of megabytes that the C library would keep for the process */
 #else
 	(void)released;
 #endif
-	return next;
+	return last ? last : UINT64_MAX;
 }
 
 /* What an old stripe owes goes to those of the new ones that cover the place. */

@@ -41,7 +41,8 @@ void se_stripes_free(struct se_stripes *self);
 /* Closes all encoders: the mode or the chroma is another. */
 void se_stripes_drop_encoders(struct se_stripes *self);
 
-/* Closes the encoders unused since SE_ENCODER_KEEP_US; returns when the next one is due, or UINT64_MAX. */
+/* Closes the encoders unused since SE_ENCODER_KEEP_US; returns when all of the others will be, or UINT64_MAX: one wake-up
+ * closes those that are at rest. */
 uint64_t se_stripes_release_encoders(struct se_stripes *self, uint64_t now);
 
 static inline struct se_rect se_stripe_rect(const struct se_stripes *self, const struct se_stripe *stripe)

@@ -88,10 +88,10 @@ def test_frames_keep_to_the_framerate_and_the_first_comes_at_once() -> None:
             viewer.take()
             time.sleep(0.01)
         elapsed = time.monotonic() - sent
-        viewer.drain()
+        viewer.drain(0.45)  # the last change waits for a period of 0.2 s
         frames = len(viewer.messages) - start
         assert viewer.arrivals[start] - sent < 0.15  # a period is 0.2 s, and the machine may be busy
-        assert 0.5 * 5 * elapsed < frames <= 5 * elapsed + 2
+        assert 0.5 * 5 * elapsed < frames <= 5 * elapsed + 5, "what the bucket holds may come on top"
         assert worst(viewer.picture, picture) <= 2
 
 
