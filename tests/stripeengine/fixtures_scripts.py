@@ -56,8 +56,8 @@ class _Author:
             script += self.wait()
         for _ in range(self.dice.randint(3, 22)):
             script += self.dice.choices(
-                (self.draw, self.picture, self.scroll, self.window, self.wait, self.change, self.rare),
-                (30, 14, 9, 16, 20, 6, 6),
+                (self.draw, self.picture, self.scroll, self.window, self.wait, self.change, self.rare, self.late),
+                (30, 14, 9, 16, 20, 6, 6, 1),
             )[0]()
         ending: dict[str, Any] = {"mode": self.dice.choice(("auto", *EXACT_MODES)), "lossless_when_still": True}
         if self.dice.random() < 0.7:
@@ -178,7 +178,7 @@ class _Author:
             "paint_over_crf": lambda: dice.randint(5, 50),
             "stripe_height": lambda: dice.choice((0, 16, 32, 64, 256)),
             "lossless_when_still": lambda: dice.random() < 0.5,
-            "repair_delay_ms": lambda: dice.choice((20, 20, 45, 90)),
+            "repair_delay_ms": lambda: dice.choice((20, 20, 45, 90, 200)),
             "framerate": lambda: dice.choice((30, 120, 240)),
             "max_kbps": lambda: dice.choice((0, 0, 6000, 20000, 100000)),
         }
@@ -188,7 +188,15 @@ class _Author:
         changes = self.settings()
         if self.dice.random() < 0.6:
             changes["mode"] = self.mode()
-        return [("set", changes)] if changes else []
+        steps: Script = [("set", changes)] if changes else []
+        if self.dice.random() < 0.4:  # before what the old mode has left is repaired
+            steps += [("wait", self.dice.choice((8, 15))), *self.scroll()]
+        return steps
+
+    def late(self) -> Script:
+        """Things happen while nobody takes frames, and a newcomer comes before those that wait."""
+        quiet: Script = [("pause", self.dice.choice((8, 20)))]
+        return [*quiet, *self.scroll(), *quiet, *self.draw(), *quiet, ("join",)]
 
     def rare(self) -> Script:
         dice = self.dice
@@ -216,6 +224,8 @@ class _Author:
         steps: Script = [
             ("video", self.where(), places, dice.randint(8, 24), drift, dice.choice((4, 9)), dice.random() < 0.3)
         ]
+        if dice.random() < 0.5:
+            steps += self.scroll()
         return [*steps, ("join",)] if dice.random() < 0.2 else steps
 
 

@@ -16,7 +16,7 @@ pytest.importorskip("stripeengine._stripeengine", reason="the C engine is not bu
 
 from stripeengine import wire
 from stripeengine.ffi import has_h264
-from tests.stripeengine.fixtures_performance import Mismatch, Performance, check_script
+from tests.stripeengine.fixtures_performance import Mismatch, Performance, Referee, check_script
 from tests.stripeengine.fixtures_scripts import LARGEST, MODES, ROOT, Script, make_script, print_script, shorten
 from tests.stripeengine.fixtures_stage import Stage
 from tests.stripeengine.fixtures_x11 import have_xvfb
@@ -90,6 +90,23 @@ def test_a_wrong_frame_is_found_and_its_script_made_short(stage: Stage) -> None:
     assert "49152 pixels in x 0…255, y 0…191; at (0, 0)" in str(caught.value)
     assert "Made 3 of 15 steps" in str(caught.value)
     assert "('fill', 4, (0, 0, 400, 304), 49374)" in str(caught.value)
+
+
+def test_the_referee_sees_a_copy_out_of_a_video() -> None:
+    def frame(number: int, op: wire.Op) -> wire.Message:
+        data = wire.pack_message(epoch=1, frame_id=number, width=64, height=64, ops=[op], payloads=b"video")
+        return wire.parse_message(data)
+
+    video = wire.PayloadArea().op(wire.H264, (16, 0, 32, 16), b"video", flags=wire.KEY)
+    beside, inside = wire.copy_op((0, 32, 16, 16), 48, 0), wire.copy_op((0, 32, 16, 16), 33, 0)
+    referee = Referee()
+    referee.judge(wire.parse_message(wire.pack_message(epoch=1, frame_id=1, width=64, height=64, flags=wire.RESIZED)))
+    for number, op in enumerate((video, beside)):
+        referee.judge(frame(2 + number, op))
+    with pytest.raises(Mismatch, match="frame 4 copies out of a video"):
+        referee.judge(frame(4, inside))
+    referee.judge(frame(5, wire.fill_op((16, 0, 32, 16), 0)))
+    referee.judge(frame(6, inside))
 
 
 def test_a_script_is_made_of_the_steps_that_fail_together() -> None:
