@@ -5,6 +5,7 @@
  */
 #include "content.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include "rowmask.h"
@@ -13,9 +14,11 @@
 #define SAMPLE_MOST (2 * SAMPLE_ROWS * SE_CONTENT_COLUMNS)
 #define TABLE_BITS 12 /* at least twice SAMPLE_MOST, so that it never fills up */
 #define FEW_LITERALS 200 /* of 1000: their colours hardly matter */
+#define MANY_LITERALS 600 /* of 1000: with 256 colours, of 8 bits, it is a photograph already */
 #define RUN_BITS 6       /* a run and the literals' op after it, as deflate leaves them */
 #define PHOTO_COST 580   /* the smallest coloured text has 510, grey photographs 750 */
 
+_Static_assert(MANY_LITERALS > PHOTO_COST, "what has many literals and colours must be a photograph");
 _Static_assert((1 << TABLE_BITS) >= 2 * SAMPLE_MOST, "the table of colours must have room");
 
 /* log2 of n >= 1 in units of 1/256, between powers of two on a straight line. */
@@ -45,8 +48,8 @@ static uint64_t literals_of_row(const struct sample *sample, int y)
 	return all & ~(up | left);
 }
 
-/* How many different colours the marked pixels have. */
-static unsigned count_colours(const struct sample *sample, const uint64_t *marked)
+/* How many different colours the marked pixels have; of `most` or more it stops to count. */
+static unsigned count_colours(const struct sample *sample, const uint64_t *marked, unsigned most)
 {
 	uint32_t table[1u << TABLE_BITS];
 	unsigned count = 0;
@@ -55,7 +58,7 @@ static unsigned count_colours(const struct sample *sample, const uint64_t *marke
 	for (int i = 0; i < sample->rect.h; i++) {
 		const uint8_t *row = se_picture_at(sample->picture, sample->rect.x, sample->rect.y + i);
 
-		for (uint64_t bits = marked[i]; bits; bits &= bits - 1) {
+		for (uint64_t bits = marked[i]; bits && count < most; bits &= bits - 1) {
 			uint32_t mark = se_pixel_colour(row + (size_t)__builtin_ctzll(bits) * 4) + 1;
 			uint32_t slot = (mark * 0x9e3779b1u) >> (32 - TABLE_BITS);
 
@@ -74,6 +77,7 @@ struct se_content se_content_sample(const struct se_picture *picture, struct se_
 	uint64_t marked[2 * SAMPLE_ROWS];
 	uint64_t literals = 0, runs = 0, bits;
 	uint64_t area;
+	unsigned most;
 
 	if (se_rect_empty(rect))
 		return (struct se_content){ 0, 0 };
@@ -91,8 +95,9 @@ struct se_content se_content_sample(const struct se_picture *picture, struct se_
 		runs += (uint64_t)__builtin_popcountll(marked[i] & ~(marked[i] << 1));
 	}
 	bits = literals * 8;
+	most = literals * 1000 > area * MANY_LITERALS ? 256 : UINT_MAX;
 	if (literals * 1000 > area * FEW_LITERALS)
-		bits = literals * log2_of(count_colours(&sample, marked)) / 256;
+		bits = literals * log2_of(count_colours(&sample, marked, most)) / 256;
 	bits += runs * RUN_BITS;
 	return (struct se_content){ (int)(literals * 1000 / area), (int)(bits * 125 / area) };
 }

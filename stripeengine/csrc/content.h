@@ -11,7 +11,8 @@
 
 struct se_content {
 	int literals; /* of 1000 pixels, those that neither the pixel above nor the one before has */
-	int cost;     /* bytes that 1000 pixels take losslessly, before deflate finds what repeats */
+	int cost;     /* bytes that 1000 pixels take losslessly, before deflate finds what repeats; for photographs
+	               * a lower bound */
 };
 
 /* Looks at 16 rows in the middle of `rect` (all if it has no more than 32), up to SE_CONTENT_COLUMNS pixels of each from its
