@@ -320,6 +320,31 @@ static void check_masks(uint32_t *seed)
 	}
 }
 
+/* Noise in pieces, as a frame's batch is finished: the first has more colours than are told apart, the others fit all the same. */
+static void check_pieces_of_noise(struct se_lossless *self, uint32_t *seed)
+{
+	struct se_picture picture = { 0 };
+	struct se_rect rects[4];
+	struct se_buffer out = { 0 };
+
+	CHECK(se_picture_resize(&picture, 400, 300) == SE_OK, "memory");
+	paint(&picture, seed, 1 << 24, 0);
+	se_lossless_begin(self);
+	for (int i = 0; i < 4; i++) {
+		rects[i] = (struct se_rect){ 0, i * 75, 400, 75 };
+		CHECK(se_lossless_add(self, picture.pixels, picture.stride, rects[i], 1000) == 0, "%s", se_error_message());
+	}
+	for (size_t i = 0; i < 4; i++) {
+		CHECK(se_lossless_finish(self, i, 1, &out) == SE_OK, "piece %zu: %s", i, se_error_message());
+		check_batch(&out, &picture, &rects[i], 1);
+	}
+	/* Again, and another range: what the pieces have left behind does no harm. */
+	CHECK(se_lossless_finish(self, 0, 2, &out) == SE_OK, "%s", se_error_message());
+	check_batch(&out, &picture, rects, 2);
+	se_buffer_free(&out);
+	se_picture_free(&picture);
+}
+
 void test_lossless(void)
 {
 	struct se_lossless *self = se_lossless_new();
@@ -334,6 +359,7 @@ void test_lossless(void)
 	se_rowmask_use_portable(false);
 	check_refusal(self, &seed);
 	check_noise(self, &seed);
+	check_pieces_of_noise(self, &seed);
 	se_lossless_free(self);
 	se_lossless_free(NULL);
 }
