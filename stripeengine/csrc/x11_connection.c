@@ -79,6 +79,36 @@ static int connect_display(struct se_x11 *self, const char *display, int *screen
 	}
 }
 
+/* XCB's iterators trust the counts in the server's greeting; here they are compared with the bytes that came, so that nobody
+ * walks past its end. */
+static int check_setup(const xcb_setup_t *setup)
+{
+	const uint8_t *bytes = (const uint8_t *)setup;
+	size_t size = 8 + (size_t)setup->length * 4, at = sizeof *setup;
+
+	if (size < at)
+		goto short_of_bytes;
+	at += ((size_t)setup->vendor_len + 3) / 4 * 4 + (size_t)setup->pixmap_formats_len * sizeof(xcb_format_t);
+	for (int screen = 0; screen < setup->roots_len; screen++) {
+		int depths;
+
+		if (at > size || size - at < sizeof(xcb_screen_t))
+			goto short_of_bytes;
+		depths = ((const xcb_screen_t *)(const void *)(bytes + at))->allowed_depths_len;
+		at += sizeof(xcb_screen_t);
+		for (; depths > 0; depths--) {
+			if (at > size || size - at < sizeof(xcb_depth_t))
+				goto short_of_bytes;
+			at += sizeof(xcb_depth_t) +
+			      ((const xcb_depth_t *)(const void *)(bytes + at))->visuals_len * sizeof(xcb_visualtype_t);
+		}
+	}
+	if (at <= size)
+		return 0;
+short_of_bytes:
+	return se_error_set(SE_E_SOURCE, "the X server's greeting ends early: it names more than its %zu bytes hold", size);
+}
+
 int se_x11_open(struct se_x11 *self, const struct se_x11_address *address)
 {
 	xcb_screen_iterator_t screens;
@@ -93,6 +123,9 @@ int se_x11_open(struct se_x11 *self, const struct se_x11_address *address)
 	if (code < 0)
 		goto fail;
 	self->setup = xcb_get_setup(self->connection);
+	code = check_setup(self->setup);
+	if (code < 0)
+		goto fail;
 	screens = xcb_setup_roots_iterator(self->setup);
 	for (; screens.rem > 0 && number > 0; number--)
 		xcb_screen_next(&screens);

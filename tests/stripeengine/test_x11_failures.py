@@ -177,6 +177,23 @@ def test_a_pointer_image_larger_than_its_bytes_is_refused(tmp_path: Path) -> Non
             source.cursor()
 
 
+@pytest.mark.parametrize(("place", "value"), [(28, 9), (24, 200), (29, 255)])
+def test_a_greeting_that_names_more_than_it_holds_is_refused(
+    server: XServer, tmp_path: Path, place: int, value: int
+) -> None:
+    """Screens, vendor and formats are counted by the server; the counts must not lead beyond its greeting."""
+
+    def lie(data: bytes) -> bytes:
+        if data[:4] == b"\x01\x00\x0b\x00" and len(data) > 200:  # protocol 11
+            return data[:place] + bytes([value]) + data[place + 1 :]
+        return data
+
+    with relay(server, str(tmp_path / "X0"), lie) as path:
+        for opens in (X11Source, X11Input):
+            with pytest.raises(SourceError, match="greeting ends early"):
+                opens(socket=path, auth=server.auth)
+
+
 def test_a_keymap_larger_than_its_bytes_is_refused(server: XServer, tmp_path: Path) -> None:
     def lie(data: bytes) -> bytes:
         # A reply whose length says 248 keycodes of as many keysyms as its second byte.
