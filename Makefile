@@ -4,7 +4,7 @@ PORT ?= 8000
 PYTHON_IN_VENV = .venv/bin/python
 export PYTHON
 
-.PHONY: help up setup test test-js test-native test-native-short test-arm64 test-python lint bench scripts
+.PHONY: help up setup test test-js test-native test-native-short test-arm64 test-python soak lint bench scripts
 
 help:
 	@echo "make up [PORT=8000]   start everything on this machine; Ctrl-C ends it"
@@ -12,6 +12,7 @@ help:
 	@echo "make test             all tests (JavaScript, C, Python with a real X server, Redis, database and browser)"
 	@echo "make test-native      the C engine under ASan, UBSan and TSan, at length"
 	@echo "make test-arm64       the C engine for aarch64, in an emulator, with and without x264"
+	@echo "make soak             100,000 frames and 200 resizes: memory, descriptors and threads stay flat"
 	@echo "make scripts          3000 random drawing scripts, seen by Python and the browser; SCRIPTS=n SEED=first"
 	@echo "make lint             ruff, mypy, import contracts, ESLint, tsc"
 	@echo "make bench            our engine and its peers on real applications, the short form"
@@ -33,6 +34,7 @@ test-js:
 
 test-native-short:
 	$(MAKE) -s -C tests/native asan ubsan
+	$(MAKE) -s -C tests/native fuzz SECONDS=4
 
 test-native:
 	@scripts/setup test
@@ -41,6 +43,10 @@ test-native:
 test-arm64:
 	@scripts/setup test arm64
 	$(MAKE) -C tests/native arm64
+
+soak:
+	@scripts/setup test
+	$(PYTHON_IN_VENV) -m tests.stripeengine.soak
 
 test-python:
 	$(PYTHON_IN_VENV) -m pytest
