@@ -2,12 +2,15 @@
 #include "x11_connection.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <xcb/xcbext.h>
 
+#include "clock.h"
 #include "error.h"
 
 #define AUTH_BYTES_MAX 4096
@@ -192,8 +195,49 @@ int se_x11_extension(const struct se_x11 *self, xcb_extension_t *extension, uint
 	return 1;
 }
 
+void *se_x11_reply(struct se_x11 *self, unsigned sequence, xcb_generic_error_t **error)
+{
+	uint64_t end = se_now_us() + SE_X11_ANSWER_MS * 1000u;
+	struct pollfd fd = {.fd = xcb_get_file_descriptor(self->connection), .events = POLLIN};
+	xcb_generic_error_t *failure = NULL;
+	void *reply = NULL;
+
+	xcb_flush(self->connection);
+	/* Whatever the poll says, XCB is asked once more: it may have read the reply while it looked for another. */
+	while (!self->silent && !xcb_poll_for_reply(self->connection, sequence, &reply, &failure)) {
+		uint64_t now = se_now_us();
+
+		if (now >= end)
+			self->silent = true;
+		else
+			(void)poll(&fd, 1, (int)((end - now) / 1000u) + 1);
+	}
+	if (self->silent)
+		xcb_discard_reply(self->connection, sequence);
+	if (error != NULL)
+		*error = failure;
+	else
+		free(failure);
+	return reply;
+}
+
+xcb_generic_error_t *se_x11_check(struct se_x11 *self, xcb_void_cookie_t request)
+{
+	/* Requests are answered in order: once this one is, the check does not wait. */
+	free(se_x11_reply(self, xcb_get_input_focus(self->connection).sequence, NULL));
+	if (self->silent) {
+		xcb_discard_reply(self->connection, request.sequence);
+		return NULL;
+	}
+	return xcb_request_check(self->connection, request);
+}
+
 int se_x11_alive(const struct se_x11 *self)
 {
+	if (self->silent)
+		return se_error_set(SE_E_SOURCE,
+			       "the X server has not answered for %d s; it is stopped or far too busy: let it go on, then start again",
+			       SE_X11_ANSWER_MS / 1000);
 	switch (xcb_connection_has_error(self->connection)) {
 	case 0:
 		return 0;

@@ -88,10 +88,10 @@ static int convert(struct se_x11_cursor *self, const xcb_xfixes_get_cursor_image
 	return 0;
 }
 
-int se_x11_cursor_fetch(struct se_x11_cursor *self, const struct se_x11 *x11)
+int se_x11_cursor_fetch(struct se_x11_cursor *self, struct se_x11 *x11)
 {
-	xcb_xfixes_get_cursor_image_reply_t *reply = xcb_xfixes_get_cursor_image_reply(
-		x11->connection, xcb_xfixes_get_cursor_image(x11->connection), NULL);
+	xcb_xfixes_get_cursor_image_reply_t *reply =
+		se_x11_reply(x11, xcb_xfixes_get_cursor_image(x11->connection).sequence, NULL);
 	int code;
 
 	memset(&self->image, 0, sizeof self->image);

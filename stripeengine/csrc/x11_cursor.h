@@ -18,7 +18,7 @@ struct se_x11_cursor {
 };
 
 /* Brings self->image up to date: straight RGBA, 0 x 0 when nothing of it is visible. 0 or a negative SE_E_* code. */
-int se_x11_cursor_fetch(struct se_x11_cursor *self, const struct se_x11 *x11);
+int se_x11_cursor_fetch(struct se_x11_cursor *self, struct se_x11 *x11);
 
 void se_x11_cursor_free(struct se_x11_cursor *self);
 

@@ -15,7 +15,7 @@
  * that is busy for others answers late. */
 #define DAMAGE_LEVEL XCB_DAMAGE_REPORT_LEVEL_NON_EMPTY
 
-int se_x11_damage_watch(struct se_x11_damage *self, const struct se_x11 *x11)
+int se_x11_damage_watch(struct se_x11_damage *self, struct se_x11 *x11)
 {
 	xcb_connection_t *connection = x11->connection;
 	xcb_generic_error_t *error;
@@ -23,9 +23,8 @@ int se_x11_damage_watch(struct se_x11_damage *self, const struct se_x11 *x11)
 	self->fetched = xcb_generate_id(connection);
 	xcb_xfixes_create_region(connection, self->fetched, 0, NULL);
 	self->damage = xcb_generate_id(connection);
-	error = xcb_request_check(connection,
-				  xcb_damage_create_checked(connection, self->damage, x11->screen->root, DAMAGE_LEVEL));
-	if (error != NULL || xcb_connection_has_error(connection))
+	error = se_x11_check(x11, xcb_damage_create_checked(connection, self->damage, x11->screen->root, DAMAGE_LEVEL));
+	if (error != NULL || x11->silent || xcb_connection_has_error(connection))
 		return se_x11_reply_error(x11, "DamageCreate", error);
 	return 0;
 }
@@ -37,7 +36,7 @@ static struct se_rect cut(const xcb_rectangle_t *rectangle, int width, int heigh
 	return se_rect_intersect(whole, (struct se_rect){0, 0, width, height});
 }
 
-int se_x11_damage_fetch(struct se_x11_damage *self, const struct se_x11 *x11, int width, int height,
+int se_x11_damage_fetch(struct se_x11_damage *self, struct se_x11 *x11, int width, int height,
 			struct se_region *out)
 {
 	xcb_connection_t *connection = x11->connection;
@@ -47,7 +46,7 @@ int se_x11_damage_fetch(struct se_x11_damage *self, const struct se_x11 *x11, in
 	int count;
 
 	xcb_damage_subtract(connection, self->damage, XCB_NONE, self->fetched);
-	reply = xcb_xfixes_fetch_region_reply(connection, xcb_xfixes_fetch_region(connection, self->fetched), &error);
+	reply = se_x11_reply(x11, xcb_xfixes_fetch_region(connection, self->fetched).sequence, &error);
 	if (reply == NULL)
 		return se_x11_reply_error(x11, "FetchRegion", error);
 	rectangles = xcb_xfixes_fetch_region_rectangles(reply);

@@ -15,10 +15,10 @@ struct se_x11_damage {
 };
 
 /* Starts watching; the whole screen counts as damaged at first. Needs DAMAGE and XFIXES, already negotiated. */
-int se_x11_damage_watch(struct se_x11_damage *self, const struct se_x11 *x11);
+int se_x11_damage_watch(struct se_x11_damage *self, struct se_x11 *x11);
 
 /* Clears the damage and adds what it was to *out, cut to width x height. 1 if there was any, 0 if not. */
-int se_x11_damage_fetch(struct se_x11_damage *self, const struct se_x11 *x11, int width, int height,
+int se_x11_damage_fetch(struct se_x11_damage *self, struct se_x11 *x11, int width, int height,
 			struct se_region *out);
 
 #endif

@@ -117,8 +117,8 @@ int se_x11_input_keymap(struct se_x11_input *self, uint32_t *keysyms, size_t cap
 	size_t count;
 
 	se_x11_input_keycodes(self, &first, &last);
-	reply = xcb_get_keyboard_mapping_reply(
-		connection, xcb_get_keyboard_mapping(connection, (uint8_t)first, (uint8_t)(last - first + 1)), &error);
+	reply = se_x11_reply(
+		&self->x11, xcb_get_keyboard_mapping(connection, (uint8_t)first, (uint8_t)(last - first + 1)).sequence, &error);
 	if (reply == NULL)
 		return se_x11_reply_error(&self->x11, "GetKeyboardMapping", error);
 	*per = reply->keysyms_per_keycode;
@@ -138,7 +138,7 @@ int se_x11_input_modifiers(struct se_x11_input *self, uint8_t *keycodes, size_t 
 	xcb_connection_t *connection = self->x11.connection;
 	xcb_generic_error_t *error = NULL;
 	xcb_get_modifier_mapping_reply_t *reply =
-		xcb_get_modifier_mapping_reply(connection, xcb_get_modifier_mapping(connection), &error);
+		se_x11_reply(&self->x11, xcb_get_modifier_mapping(connection).sequence, &error);
 	size_t count;
 	int code = 0;
 
@@ -168,9 +168,9 @@ int se_x11_input_bind(struct se_x11_input *self, int keycode, const uint32_t *ke
 	if (count < 1 || count > 255)
 		return se_error_set(SE_E_INVALID, "a keycode takes 1 to 255 keysyms, not %d", count);
 	/* Checked, hence a round trip: a key event sent afterwards meets clients that were told before. */
-	error = xcb_request_check(connection, xcb_change_keyboard_mapping_checked(connection, 1, (uint8_t)keycode,
+	error = se_x11_check(&self->x11, xcb_change_keyboard_mapping_checked(connection, 1, (uint8_t)keycode,
 										   (uint8_t)count, keysyms));
-	if (error != NULL || xcb_connection_has_error(connection))
+	if (error != NULL || self->x11.silent || xcb_connection_has_error(connection))
 		return se_x11_reply_error(&self->x11, "ChangeKeyboardMapping", error);
 	drain(self);
 	return se_x11_alive(&self->x11);
@@ -181,7 +181,7 @@ int se_x11_input_pointer(struct se_x11_input *self, int *x, int *y, int *state)
 	xcb_connection_t *connection = self->x11.connection;
 	xcb_generic_error_t *error = NULL;
 	xcb_query_pointer_reply_t *reply =
-		xcb_query_pointer_reply(connection, xcb_query_pointer(connection, self->x11.screen->root), &error);
+		se_x11_reply(&self->x11, xcb_query_pointer(connection, self->x11.screen->root).sequence, &error);
 
 	if (reply == NULL)
 		return se_x11_reply_error(&self->x11, "QueryPointer", error);

@@ -23,27 +23,27 @@
 		call##_reply_t *reply_;                                                                                    \
 		if (!se_x11_extension((x11), &(id), NULL))                                                                 \
 			break;                                                                                             \
-		reply_ = call##_reply((x11)->connection, call((x11)->connection, major_wanted, minor_wanted), NULL);       \
+		reply_ = se_x11_reply((x11), call((x11)->connection, major_wanted, minor_wanted).sequence, NULL);           \
 		if (reply_ == NULL)                                                                                        \
 			break;                                                                                             \
 		*(out) = (struct se_x11_version){1, reply_->major_version, reply_->minor_version};                         \
 		free(reply_);                                                                                              \
 	} while (0)
 
-static void probe_shm_version(const struct se_x11 *x11, struct se_x11_version *out)
+static void probe_shm_version(struct se_x11 *x11, struct se_x11_version *out)
 {
 	xcb_shm_query_version_reply_t *reply;
 
 	if (!se_x11_extension(x11, &xcb_shm_id, NULL))
 		return;
-	reply = xcb_shm_query_version_reply(x11->connection, xcb_shm_query_version(x11->connection), NULL);
+	reply = se_x11_reply(x11, xcb_shm_query_version(x11->connection).sequence, NULL);
 	if (reply == NULL)
 		return;
 	*out = (struct se_x11_version){1, reply->major_version, reply->minor_version};
 	free(reply);
 }
 
-static void probe_memory(const struct se_x11 *x11, struct se_x11_probe *out)
+static void probe_memory(struct se_x11 *x11, struct se_x11_probe *out)
 {
 	struct se_x11_shm shm;
 

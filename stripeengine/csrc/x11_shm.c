@@ -30,7 +30,7 @@ static int sealed_memory(size_t size, int *out)
 }
 
 /* 1 attached, 0 this way does not work here, negative: the connection is gone. */
-static int attach_memory(struct se_x11_shm *self, const struct se_x11 *x11, size_t size)
+static int attach_memory(struct se_x11_shm *self, struct se_x11 *x11, size_t size)
 {
 	xcb_generic_error_t *error;
 	void *pixels;
@@ -45,8 +45,8 @@ static int attach_memory(struct se_x11_shm *self, const struct se_x11 *x11, size
 	}
 	self->segment = xcb_generate_id(x11->connection);
 	/* XCB sends the descriptor and closes it. */
-	error = xcb_request_check(x11->connection, xcb_shm_attach_fd_checked(x11->connection, self->segment, fd, 0));
-	if (error == NULL && !xcb_connection_has_error(x11->connection)) {
+	error = se_x11_check(x11, xcb_shm_attach_fd_checked(x11->connection, self->segment, fd, 0));
+	if (error == NULL && se_x11_alive(x11) == 0) {
 		self->pixels = pixels;
 		self->size = size;
 		self->passed = true;
@@ -57,7 +57,7 @@ static int attach_memory(struct se_x11_shm *self, const struct se_x11 *x11, size
 	return se_x11_alive(x11);
 }
 
-static int attach_sysv(struct se_x11_shm *self, const struct se_x11 *x11, size_t size)
+static int attach_sysv(struct se_x11_shm *self, struct se_x11 *x11, size_t size)
 {
 	xcb_generic_error_t *error;
 	void *pixels;
@@ -73,10 +73,10 @@ static int attach_sysv(struct se_x11_shm *self, const struct se_x11 *x11, size_t
 		return code;
 	}
 	self->segment = xcb_generate_id(x11->connection);
-	error = xcb_request_check(x11->connection, xcb_shm_attach_checked(x11->connection, self->segment, (uint32_t)id, 0));
+	error = se_x11_check(x11, xcb_shm_attach_checked(x11->connection, self->segment, (uint32_t)id, 0));
 	/* Both sides hold it now, or never will: removed at once, it cannot outlive a crash. */
 	shmctl(id, IPC_RMID, NULL);
-	if (error == NULL && !xcb_connection_has_error(x11->connection)) {
+	if (error == NULL && se_x11_alive(x11) == 0) {
 		self->pixels = pixels;
 		self->size = size;
 		self->passed = false;
@@ -103,10 +103,10 @@ static bool local_socket(const struct se_x11 *x11)
 	       name.ss_family == AF_UNIX;
 }
 
-static bool passes_descriptors(const struct se_x11 *x11)
+static bool passes_descriptors(struct se_x11 *x11)
 {
 	xcb_shm_query_version_reply_t *reply =
-		xcb_shm_query_version_reply(x11->connection, xcb_shm_query_version(x11->connection), NULL);
+		se_x11_reply(x11, xcb_shm_query_version(x11->connection).sequence, NULL);
 	bool yes = reply != NULL &&
 		   (reply->major_version > 1 || (reply->major_version == 1 && reply->minor_version >= 2));
 
@@ -114,7 +114,7 @@ static bool passes_descriptors(const struct se_x11 *x11)
 	return yes;
 }
 
-int se_x11_shm_create(struct se_x11_shm *self, const struct se_x11 *x11, size_t size)
+int se_x11_shm_create(struct se_x11_shm *self, struct se_x11 *x11, size_t size)
 {
 	int code = 0;
 

@@ -22,7 +22,7 @@ struct se_x11_shm {
 };
 
 /* Maps `size` bytes and attaches the server to them. 0, or a negative SE_E_* code with *self empty. */
-int se_x11_shm_create(struct se_x11_shm *self, const struct se_x11 *x11, size_t size);
+int se_x11_shm_create(struct se_x11_shm *self, struct se_x11 *x11, size_t size);
 
 /* Detaches both sides; harmless on an empty one. */
 void se_x11_shm_destroy(struct se_x11_shm *self, const struct se_x11 *x11);

@@ -97,7 +97,7 @@ static int root_size(struct x11_source *self, int *width, int *height)
 	xcb_generic_error_t *error = NULL;
 	xcb_connection_t *connection = self->x11.connection;
 	xcb_get_geometry_reply_t *reply =
-		xcb_get_geometry_reply(connection, xcb_get_geometry(connection, self->x11.screen->root), &error);
+		se_x11_reply(&self->x11, xcb_get_geometry(connection, self->x11.screen->root).sequence, &error);
 
 	if (reply == NULL)
 		return se_x11_reply_error(&self->x11, "GetGeometry", error);
@@ -201,12 +201,12 @@ static int source_grab(struct se_source *source, int y0, int y1, struct se_image
 
 	if (y0 < 0 || y0 >= y1 || y1 > self->height)
 		return se_error_set(SE_E_INVALID, "rows %d to %d of a screen of %d rows cannot be grabbed", y0, y1, self->height);
-	reply = xcb_shm_get_image_reply(connection,
-					xcb_shm_get_image(connection, self->x11.screen->root, 0, (int16_t)y0,
-							  (uint16_t)self->width, (uint16_t)(y1 - y0), ~0u,
-							  XCB_IMAGE_FORMAT_Z_PIXMAP, self->shm.segment,
-							  (uint32_t)((size_t)y0 * stride)),
-					&error);
+	reply = se_x11_reply(&self->x11,
+			     xcb_shm_get_image(connection, self->x11.screen->root, 0, (int16_t)y0, (uint16_t)self->width,
+					       (uint16_t)(y1 - y0), ~0u, XCB_IMAGE_FORMAT_Z_PIXMAP, self->shm.segment,
+					       (uint32_t)((size_t)y0 * stride))
+				     .sequence,
+			     &error);
 	if (reply == NULL)
 		code = grab_refused(self, error);
 	free(reply);
@@ -291,13 +291,13 @@ static int negotiate(struct x11_source *self)
 	xcb_generic_error_t *error = NULL;
 	xcb_xfixes_query_version_cookie_t fixes_cookie = xcb_xfixes_query_version(connection, 4, 0);
 	xcb_damage_query_version_cookie_t damage_cookie = xcb_damage_query_version(connection, 1, 1);
-	xcb_xfixes_query_version_reply_t *fixes = xcb_xfixes_query_version_reply(connection, fixes_cookie, &error);
+	xcb_xfixes_query_version_reply_t *fixes = se_x11_reply(&self->x11, fixes_cookie.sequence, &error);
 	xcb_damage_query_version_reply_t *damage = NULL;
 	int code = 0;
 
 	if (fixes == NULL)
 		return se_x11_reply_error(&self->x11, "the XFixes version", error);
-	damage = xcb_damage_query_version_reply(connection, damage_cookie, &error);
+	damage = se_x11_reply(&self->x11, damage_cookie.sequence, &error);
 	if (damage == NULL)
 		code = se_x11_reply_error(&self->x11, "the Damage version", error);
 	else if (fixes->major_version < 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import time
 from collections.abc import Callable, Iterator
 
@@ -163,3 +164,25 @@ def test_the_end_of_the_server_ends_the_engine_with_its_reason() -> None:
         server.kill()
         with pytest.raises(SourceError, match="the X server went away"):
             viewer.wait(lambda: False, 5)
+
+
+def test_a_stopped_server_fails_the_engine_and_does_not_hold_it() -> None:
+    """It may have been stopped by a person or by want of memory; the worker must be able to say so, and to end."""
+    with (
+        XServer((320, 240)) as server,
+        X11Source(socket=server.socket, auth=server.auth) as source,
+        Engine(source, SHARP.replace({"verify_interval_ms": 100})) as engine,
+    ):
+        viewer = Viewer(engine)
+        engine.start()
+        viewer.wait(lambda: viewer.frames > 0, 5)
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(SourceError, match="has not answered for 5 s; it is stopped or far too busy"):
+                viewer.wait(lambda: False, 20)
+            start = time.monotonic()
+            engine.close()
+            source.close()
+            assert time.monotonic() - start < 2
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
