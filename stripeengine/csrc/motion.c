@@ -60,10 +60,11 @@ static void free_lines(struct se_motion *self)
 static void free_cells(struct se_motion *self)
 {
 	free(self->states);
+	free(self->same);
 	free(self->weights);
 	free(self->heights);
 	free(self->stack);
-	self->states = NULL;
+	self->states = self->same = NULL;
 	self->weights = self->heights = self->stack = NULL;
 	self->cells = 0;
 }
@@ -89,7 +90,7 @@ static int reserve(struct se_motion *self, struct se_rect area)
 		self->hashes[1] = malloc(count * (SE_MOTION_STRIPS + 1) * sizeof *self->hashes[1]);
 		self->sums = malloc(count * sizeof *self->sums);
 		self->varied = malloc(count * sizeof *self->varied);
-		self->differences = malloc((count / SE_MOTION_TILE + 1) * 2 * SE_MOTION_LANES * sizeof *self->differences);
+		self->differences = malloc((count / SE_MOTION_TILE + 2) * 2 * SE_MOTION_LANES * sizeof *self->differences);
 		self->table = malloc((4 * count + 64) * sizeof *self->table);
 		self->votes = malloc((2 * count + 1) * sizeof *self->votes);
 		if (!self->hashes[0] || !self->hashes[1] || !self->sums || !self->varied || !self->differences || !self->table ||
@@ -100,10 +101,11 @@ static int reserve(struct se_motion *self, struct se_rect area)
 	if (cells > self->cells) {
 		free_cells(self);
 		self->states = malloc(cells);
+		self->same = malloc(cells);
 		self->weights = malloc(cells * sizeof *self->weights);
 		self->heights = malloc(cells * sizeof *self->heights);
 		self->stack = malloc(cells * sizeof *self->stack);
-		if (!self->states || !self->weights || !self->heights || !self->stack)
+		if (!self->states || !self->same || !self->weights || !self->heights || !self->stack)
 			goto failed;
 		self->cells = cells;
 	}
@@ -318,18 +320,27 @@ static void try_candidates(struct search *search)
 		search->self->vain = 0;
 }
 
-int se_motion_find(struct se_motion *self, const struct se_picture *before, const uint8_t *after, size_t stride,
-                   struct se_rect area, const struct se_region *barred, struct se_move out[SE_MOTION_MAX])
+int se_motion_find_beside(struct se_motion *self, const struct se_picture *before, const uint8_t *after, size_t stride,
+                          struct se_rect area, const struct se_region *barred, const struct se_region *kept,
+                          struct se_move out[SE_MOTION_MAX])
 {
-	struct search search = { .self = self, .view = { before, after, stride, area, barred }, .moves = out };
+	struct search search = { .self = self, .view = { before, after, stride, area, barred, kept }, .moves = out };
 
+	self->area = (struct se_rect){ 0, 0, 0, 0 };
 	if (se_rect_area(area) < SE_MOTION_LEAST_AREA)
 		return 0;
 	if (reserve(self, area) < 0)
 		return SE_E_NOMEM;
+	se_motion_begin(self, area);
 	gather_candidates(&search);
 	try_candidates(&search);
 	return put_in_order(out, search.count);
+}
+
+int se_motion_find(struct se_motion *self, const struct se_picture *before, const uint8_t *after, size_t stride,
+                   struct se_rect area, const struct se_region *barred, struct se_move out[SE_MOTION_MAX])
+{
+	return se_motion_find_beside(self, before, after, stride, area, barred, NULL, out);
 }
 
 void se_move_apply(struct se_move move, struct se_picture *picture)

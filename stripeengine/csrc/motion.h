@@ -1,9 +1,9 @@
 /* motion.h - scrolled and moved content: which parts of a changed window are the old picture, displaced.
  *
  * A finder holds scratch memory and what has moved lately (and how often a search was in vain); one thread at a time. It
- * allocates when an area is larger than any before, else never. Displacements of earlier calls and those near them are tried first, on
- * a few dozen probes; lines vote and tiles are searched only if these do not explain the change. What then takes time is the
- * exact comparison: one pass over both pictures.
+ * allocates when an area is larger than any before, else never. Displacements of earlier calls and those near them are tried
+ * first, on a few dozen probes; lines vote and tiles are searched only if these do not explain the change. What then takes
+ * time is the exact comparison: one pass over both pictures.
  */
 #ifndef SE_MOTION_H
 #define SE_MOTION_H
@@ -31,10 +31,20 @@ void se_motion_free(struct se_motion *self);
  *
  * Returns how many moves are in `out`, 0 for none, SE_E_NOMEM. They are exact: applied to `before` in this order, each
  * reading what the ones before it left (a move as if its source were read whole), every destination equals `after` in
- * colour: whoever copies them from `after` need not compare there again. Destinations are disjoint; each holds at least SE_MOTION_LEAST pixels that differ from `before`. What else has
- * changed is left to the caller, who compares again outside of the destinations. */
+ * colour: whoever copies them from `after` need not compare there again. Destinations are disjoint; each holds at least
+ * SE_MOTION_LEAST pixels that differ from `before`. What else has changed is left to the caller, who compares again outside
+ * of the destinations. */
 int se_motion_find(struct se_motion *self, const struct se_picture *before, const uint8_t *after, size_t stride,
                    struct se_rect area, const struct se_region *barred, struct se_move out[SE_MOTION_MAX]);
+
+/* The same with destinations that a move must not touch: `kept`, or NULL (what a video decoder draws). */
+int se_motion_find_beside(struct se_motion *self, const struct se_picture *before, const uint8_t *after, size_t stride,
+                          struct se_rect area, const struct se_region *barred, const struct se_region *kept,
+                          struct se_move out[SE_MOTION_MAX]);
+
+/* True if the last call has found that `tile`, a tile of the picture (tiles.h) or a part of one, is in `after` as it was in
+ * `before`, to the pixel: then there is nothing left to compare in it either. False says nothing. */
+bool se_motion_unchanged(const struct se_motion *self, struct se_rect tile);
 
 static inline struct se_rect se_move_source(struct se_move move)
 {

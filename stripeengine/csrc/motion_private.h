@@ -32,7 +32,7 @@ struct se_motion_view {
 	const uint8_t *after;
 	size_t stride;
 	struct se_rect area;
-	const struct se_region *barred;
+	const struct se_region *barred, *kept; /* or NULL */
 };
 
 struct se_motion_vector {
@@ -53,7 +53,9 @@ struct se_motion {
 	uint32_t table_size;
 	int32_t *votes;            /* by distance + lines */
 	size_t cells;              /* capacity */
+	struct se_rect area;       /* of the last call, empty before the first */
 	uint8_t *states;           /* of the cells of an area under a candidate */
+	uint8_t *same;             /* 1: the cell was found unchanged */
 	uint32_t *differences;     /* of a row of cells: from their sources, then from what was there */
 	int32_t *weights;          /* summed-area table of changed pixels */
 	int32_t *heights, *stack;  /* of the largest rectangle */
@@ -105,6 +107,9 @@ size_t se_motion_cells(struct se_rect area);
 /* True if nothing but the pixels themselves speaks against moving by `by` to `rect`: bounds, barred sources, other moves. */
 bool se_motion_allowed(const struct se_motion_view *view, struct se_rect rect, struct se_motion_vector by,
                        const struct se_move *moves, int count);
+
+/* Forgets which cells are unchanged: a new call. */
+void se_motion_begin(struct se_motion *self, struct se_rect area);
 
 /* Compares the whole area with where it would come from; returns the pixels that moves of it could save. */
 int64_t se_motion_examine(struct se_motion *self, const struct se_motion_view *view, struct se_motion_vector by,

@@ -95,8 +95,29 @@ static bool within(struct se_rect outer, struct se_rect r)
 	return r.x >= outer.x && r.y >= outer.y && r.x + r.w <= outer.x + outer.w && r.y + r.h <= outer.y + outer.h;
 }
 
+static int unchanged_tiles; /* that the last call has found */
+
+/* A tile that is said to be unchanged is, to the pixel; one that leaves the area is not said to be. */
+static void check_unchanged(struct se_rect area)
+{
+	unchanged_tiles = 0;
+	for (int y = 0; y < before.height; y += SE_MOTION_TILE)
+		for (int x = 0; x < before.width; x += SE_MOTION_TILE) {
+			struct se_rect tile = { x, y, SE_MOTION_TILE, SE_MOTION_TILE };
+
+			tile = se_rect_intersect(tile, se_picture_bounds(&before));
+			CHECK(se_motion_unchanged(finder, tile) == se_motion_unchanged(plain_finder, tile), "SIMD sees other changes");
+			if (!se_motion_unchanged(finder, tile))
+				continue;
+			CHECK(within(area, tile), "a tile outside of the area is called unchanged");
+			CHECK(differing(&before, &after, tile) == 0, "a tile at %d,%d has changed", x, y);
+			unchanged_tiles++;
+		}
+}
+
 /* Asks the finder and holds it to its contract. Returns how many moves there were; *left is how many pixels differ after them. */
-static int find(struct se_rect area, const struct se_region *barred, struct se_move *moves, int *left)
+static int find_beside(struct se_rect area, const struct se_region *barred, const struct se_region *kept, struct se_move *moves,
+                       int *left)
 {
 	struct se_move plain[SE_MOTION_MAX];
 	int count;
@@ -104,12 +125,14 @@ static int find(struct se_rect area, const struct se_region *barred, struct se_m
 	for (int y = 0; y < before.height; y++) /* X does not count */
 		for (int x = 0; x < before.width; x++)
 			se_picture_at(&before, x, y)[3] ^= (uint8_t)(x * 7 + y);
-	count = se_motion_find(finder, &before, after.pixels, after.stride, area, barred, moves);
+	count = se_motion_find_beside(finder, &before, after.pixels, after.stride, area, barred, kept, moves);
 	CHECK(count >= 0 && count <= SE_MOTION_MAX, "%d: %s", count, se_error_message());
 	se_motion_use_portable(true);
-	CHECK(se_motion_find(plain_finder, &before, after.pixels, after.stride, area, barred, plain) == count, "SIMD finds others");
+	CHECK(se_motion_find_beside(plain_finder, &before, after.pixels, after.stride, area, barred, kept, plain) == count,
+	      "SIMD finds others");
 	se_motion_use_portable(false);
 	CHECK(memcmp(moves, plain, (size_t)count * sizeof *moves) == 0, "SIMD finds others");
+	check_unchanged(area);
 	copy_all(&shown, &before);
 	for (int i = 0; i < count; i++) {
 		struct se_rect r = moves[i].rect, source = se_move_source(moves[i]);
@@ -117,6 +140,7 @@ static int find(struct se_rect area, const struct se_region *barred, struct se_m
 		CHECK(moves[i].dx != 0 || moves[i].dy != 0, "a move to its own place");
 		CHECK(!se_rect_empty(r) && within(area, r) && within(area, source), "a move leaves the area");
 		CHECK(!barred || !se_region_intersects(barred, source), "a move from a barred place");
+		CHECK(!kept || !se_region_intersects(kept, r), "a move to a kept place");
 		CHECK(differing(&before, &after, r) >= SE_MOTION_LEAST, "a move saves %d pixels", differing(&before, &after, r));
 		for (int k = 0; k < i; k++)
 			CHECK(se_rect_empty(se_rect_intersect(r, moves[k].rect)), "two moves to one place");
@@ -126,6 +150,11 @@ static int find(struct se_rect area, const struct se_region *barred, struct se_m
 		CHECK(differing(&shown, &after, moves[i].rect) == 0, "move %d of %d is not exact", i, count);
 	*left = differing(&shown, &after, area);
 	return count;
+}
+
+static int find(struct se_rect area, const struct se_region *barred, struct se_move *moves, int *left)
+{
+	return find_beside(area, barred, NULL, moves, left);
 }
 
 /* ---- scenes ---- */
@@ -244,6 +273,53 @@ static void check_barred(void)
 	CHECK(count >= 2, "%d moves around a video", count);
 	barred.rects[0] = all;
 	CHECK(find(all, &barred, moves, &left) == 0, "moves out of a video");
+}
+
+/* Nothing may be copied into one either: what is around it moves all the same. */
+static void check_kept(void)
+{
+	struct se_rect all = { 0, 0, 640, 480 };
+	struct se_region kept = { 1, { { 300, 200, 160, 96 } } };
+	struct se_move moves[SE_MOTION_MAX];
+	uint32_t seed = 171;
+	int left, count;
+
+	begin(640, 480);
+	write_text(&before, all, &seed);
+	write_text(&after, all, &seed);
+	shift(all, 7, -40, all);
+	count = find_beside(all, NULL, &kept, moves, &left);
+	CHECK(count >= 2, "%d moves around a video", count);
+	kept.rects[0] = all;
+	CHECK(find_beside(all, NULL, &kept, moves, &left) == 0, "moves into a video");
+}
+
+/* Beside a scrolled column the finder says what it has seen to be as it was, to the pixel and wherever the area begins. */
+static void check_seen(void)
+{
+	struct se_rect page = { 0, 0, 320, 480 };
+	struct se_move moves[SE_MOTION_MAX];
+	uint32_t seed = 181;
+	int left;
+
+	for (int offset = 0; offset < SE_MOTION_TILE; offset += 5) {
+		struct se_rect area = { offset, offset, 640 - 2 * offset, 480 - offset };
+
+		begin(640, 480);
+		write_text(&before, se_picture_bounds(&before), &seed);
+		copy_all(&after, &before);
+		write_text(&after, page, &seed);
+		shift(page, 0, -36, page);
+		CHECK(find(area, NULL, moves, &left) >= 1, "no scroll");
+		CHECK(unchanged_tiles > 18 * 24, "%d tiles unchanged", unchanged_tiles);
+		se_picture_at(&after, 401, 101)[1] ^= 1; /* one bit of one pixel, in any row of a tile */
+		CHECK(find(area, NULL, moves, &left) >= 1, "no scroll");
+		CHECK(!se_motion_unchanged(finder, (struct se_rect){ 400, 96, 16, 16 }), "a pixel is overlooked");
+		CHECK(se_motion_unchanged(finder, (struct se_rect){ 400, 112, 16, 16 }), "a tile is not looked at");
+		CHECK(!se_motion_unchanged(finder, (struct se_rect){ 392, 112, 16, 16 }), "two tiles as one");
+	}
+	CHECK(find((struct se_rect){ 0, 0, 40, 40 }, NULL, moves, &left) == 0, "a move of nothing");
+	CHECK(unchanged_tiles == 0, "what nobody looked at is called unchanged");
 }
 
 /* What is no move: flat areas, noise, another page, little areas, small changes. */
@@ -401,7 +477,7 @@ static void check_memory(void)
 {
 	struct se_rect all = { 0, 0, 640, 480 };
 	struct se_motion *memory = se_motion_new();
-	struct se_motion_view view = { &before, NULL, 0, all, NULL };
+	struct se_motion_view view = { .before = &before, .area = all };
 	struct se_motion_probes probes;
 	struct se_motion_vector by = { 0, 0 };
 	uint32_t seed = 161;
@@ -491,6 +567,8 @@ void test_motion(void)
 	check_disturbed();
 	check_two();
 	check_barred();
+	check_kept();
+	check_seen();
 	check_none();
 	check_random();
 	check_patience();
