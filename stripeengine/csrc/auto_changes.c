@@ -58,15 +58,6 @@ static int find_areas(const struct se_stripes *stripes, struct se_rect areas[ARE
 	return count;
 }
 
-/* True if `rect` may be the destination of a copy: nothing of it belongs to a video decoder. */
-static bool may_receive(const struct se_auto *self, struct se_rect rect)
-{
-	for (int i = 0; i < SE_ACTIVITY_REGIONS; i++)
-		if (!se_rect_empty(se_rect_intersect(rect, self->videos[i].rect)))
-			return false;
-	return true;
-}
-
 /* True if a search would be in vain: all of it is a video's. */
 static bool in_one_video(const struct se_auto *self, struct se_rect rect)
 {
@@ -76,19 +67,23 @@ static bool in_one_video(const struct se_auto *self, struct se_rect rect)
 	return false;
 }
 
-static int move_inside(struct se_engine *engine, struct se_rect area, const struct se_region *barred, uint64_t now)
+static int move_inside(struct se_engine *engine, struct se_rect area, uint64_t now)
 {
 	struct se_auto *self = &engine->automatic;
 	const struct se_image *image = &engine->image;
 	struct se_move moves[SE_MOTION_MAX];
-	int count = se_motion_find(self->motion, &engine->reference, image->pixels, image->stride, area, barred, moves);
+	struct se_region barred, kept;
+	int count;
 
+	se_tiles_worse(&self->tiles, SE_TILE_H264, &barred);
+	se_region_clear(&kept);
+	for (int i = 0; i < SE_ACTIVITY_REGIONS; i++)
+		if (!se_rect_empty(self->videos[i].rect))
+			se_region_add(&kept, self->videos[i].rect);
+	count = se_motion_find_beside(self->motion, &engine->reference, image->pixels, image->stride, area, &barred, &kept, moves);
 	if (count > 0)
 		self->scrolled[self->scrolled_count++] = area;
 	for (int i = 0; i < count; i++) {
-		/* A later move may read what this one leaves, so none is skipped. */
-		if (!may_receive(self, moves[i].rect))
-			return SE_OK;
 		if (se_auto_add_copy(self, moves[i]) < 0)
 			return SE_E_NOMEM;
 		se_picture_copy(&engine->reference, image->pixels, image->stride, moves[i].rect); /* the same pixels: it is verified */
@@ -97,63 +92,83 @@ static int move_inside(struct se_engine *engine, struct se_rect area, const stru
 	return count < 0 ? count : SE_OK;
 }
 
-/* Makes the image whole where nothing has changed, between two areas that have. False if the source cannot just now. */
-static bool grab_between(struct se_engine *engine, struct se_rect area)
+/* Makes the image whole where nothing has changed, between two areas that have. SE_E_AGAIN: the source has another size. */
+static int grab_between(struct se_engine *engine, struct se_rect area)
 {
 	struct se_source *source = engine->source;
+	int code = source->vtable->grab(source, area.y, area.y + area.h, &engine->image);
 
-	return source->vtable->grab(source, area.y, area.y + area.h, &engine->image) == SE_OK &&
-	       engine->image.width == engine->reference.width && engine->image.height == engine->reference.height;
-}
-
-static int find_moves(struct se_engine *engine, uint64_t now)
-{
-	struct se_auto *self = &engine->automatic;
-	struct se_rect areas[AREAS];
-	struct se_region barred;
-	int count = find_areas(&engine->stripes, areas), code = SE_OK;
-	size_t before = self->op_count;
-
-	self->scrolled_count = 0;
-	for (int i = 0; i < count && code == SE_OK; i++) {
-		if (se_rect_area(areas[i]) < SE_MOTION_LEAST_AREA || in_one_video(self, areas[i]))
-			continue;
-		se_tiles_worse(&self->tiles, SE_TILE_H264, &barred);
-		code = move_inside(engine, areas[i], se_region_empty(&barred) ? NULL : &barred, now);
-	}
-	/* A window that jumped further than its own size. */
-	if (code == SE_OK && count == 2 && self->op_count == before && se_rect_area(areas[0]) >= SE_MOTION_LEAST_AREA &&
-	    se_rect_area(areas[1]) >= SE_MOTION_LEAST_AREA && grab_between(engine, se_rect_union(areas[0], areas[1]))) {
-		se_tiles_worse(&self->tiles, SE_TILE_H264, &barred);
-		code = move_inside(engine, se_rect_union(areas[0], areas[1]), se_region_empty(&barred) ? NULL : &barred, now);
-	}
+	if (code == SE_OK && (engine->image.width != engine->reference.width || engine->image.height != engine->reference.height))
+		code = SE_E_AGAIN;
 	return code;
 }
 
-/* From the stripes' lists to dirty tiles. What the frame's first ops, its copies, have brought is known to be right. Inside a
- * video nothing is compared: hardly a tile of it ever stays as it was. */
-static void compare(struct se_engine *engine, uint64_t now)
+/* From the stripes' lists to dirty tiles, inside `area`. What the frame's first ops, its copies, have brought is known to be
+ * right, and, if this was `searched` last, what the search has seen unchanged. Inside a video nothing is compared: hardly a tile of it ever stays
+ * as it was. */
+static void compare_inside(struct se_engine *engine, struct se_rect area, bool searched, uint64_t now)
 {
 	struct se_auto *self = &engine->automatic;
 	struct se_rect known[(AREAS + 1) * SE_MOTION_MAX + SE_ACTIVITY_REGIONS];
 	struct se_rect regions[SE_ACTIVITY_REGIONS];
 	int region_count = se_auto_regions(self, regions, NULL), count = 0;
+	struct se_tiles_known all = { known, 0, searched ? self->motion : NULL };
 	struct se_picture wanted = image_of(engine);
 
 	for (size_t i = 0; i < self->op_count; i++)
 		known[count++] = self->ops[i].rect;
 	for (int i = 0; i < region_count; i++)
 		known[count++] = regions[i];
+	all.count = count;
 	for (int i = 0; i < engine->stripes.count; i++) {
 		struct se_region *changed = &engine->stripes.items[i].changed;
 
-		for (int j = 0; j < changed->count; j++) {
-			se_tiles_compare(&self->tiles, &engine->reference, &wanted, changed->rects[j], known, count, now);
+		for (int j = 0; j < changed->count;) {
+			struct se_rect rect = changed->rects[j];
+
+			if (se_rect_empty(se_rect_intersect(rect, area))) {
+				j++;
+				continue;
+			}
+			se_tiles_compare(&self->tiles, &engine->reference, &wanted, rect, &all, now);
 			for (int k = 0; k < region_count; k++)
-				se_tiles_touch(&self->tiles, se_rect_intersect(changed->rects[j], regions[k]), now);
+				se_tiles_touch(&self->tiles, se_rect_intersect(rect, regions[k]), now);
+			changed->rects[j] = changed->rects[--changed->count];
 		}
-		se_region_clear(changed);
 	}
+}
+
+static bool worth_a_search(const struct se_auto *self, struct se_rect area)
+{
+	return se_rect_area(area) >= SE_MOTION_LEAST_AREA && !in_one_video(self, area);
+}
+
+/* Finds what has moved and compares the rest, area by area. What memory was lacking for stays in the stripes. */
+static int find_changes(struct se_engine *engine, uint64_t now)
+{
+	struct se_auto *self = &engine->automatic;
+	struct se_rect areas[AREAS];
+	int count = find_areas(&engine->stripes, areas), code = SE_OK;
+	bool pair = count == 2 && worth_a_search(self, areas[0]) && worth_a_search(self, areas[1]);
+
+	self->scrolled_count = 0;
+	for (int i = 0; i < count && code == SE_OK; i++) {
+		bool searched = worth_a_search(self, areas[i]);
+
+		if (searched)
+			code = move_inside(engine, areas[i], now);
+		if (code == SE_OK && !(pair && self->scrolled_count == 0))
+			compare_inside(engine, areas[i], searched, now);
+	}
+	/* A window that jumped further than its own size. */
+	pair = pair && self->scrolled_count == 0;
+	if (code == SE_OK && pair)
+		code = grab_between(engine, se_rect_union(areas[0], areas[1]));
+	if (code == SE_OK && pair)
+		code = move_inside(engine, se_rect_union(areas[0], areas[1]), now);
+	if (code == SE_OK)
+		compare_inside(engine, se_picture_bounds(&engine->reference), pair, now);
+	return code;
 }
 
 /* True if something was moved around there: what is left over was scrolled in or uncovered, it does not play. */
@@ -206,13 +221,12 @@ int se_auto_take_changes(struct se_engine *engine, uint64_t now)
 {
 	struct se_auto *self = &engine->automatic;
 	struct se_rect regions[SE_ACTIVITY_REGIONS];
-	int count = se_auto_regions(self, regions, NULL), code = find_moves(engine, now);
+	int count = se_auto_regions(self, regions, NULL), code = find_changes(engine, now);
 	bool is_auto = engine->settings.mode == SE_MODE_AUTO;
 	struct se_picture wanted = image_of(engine);
 
 	if (code < 0)
 		return code;
-	compare(engine, now);
 	code = se_blocks_collect(&self->blocks, &self->tiles, &wanted, regions, count);
 	if (code < 0)
 		return code;

@@ -81,7 +81,7 @@ struct se_auto {
 void se_auto_free(struct se_auto *self);
 
 /* auto_changes.c: moves what can be copied (noted as ops), compares the rest and leaves the blocks with their forms.
- * SE_E_NOMEM leaves what was not looked at in the stripes or dirty. */
+ * SE_E_NOMEM and SE_E_AGAIN, when the source has changed its size meanwhile, leave what was not looked at in the stripes. */
 int se_auto_take_changes(struct se_engine *engine, uint64_t now);
 
 /* The live regions, compact, in `out`; returns how many. `index`, or NULL, tells which video each one is. */

@@ -213,6 +213,8 @@ int se_engine_auto_build(struct se_engine *engine, uint64_t capture_us, uint64_t
 		code = se_auto_encode(engine);
 	if (self->op_count > 0 && code == SE_OK)
 		sent = se_engine_send(engine, self->ops, self->op_count, capture_us, now, changed, &code, &bytes);
+	if (code == SE_E_AGAIN)
+		code = SE_OK; /* the source has another size, as it is about to say: nothing was taken on */
 	if (code < 0)
 		text = se_error_message();
 	se_auto_settle(engine, sent, now);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "motion.h"
 
 static int min_int(int a, int b)
 {
@@ -169,16 +170,21 @@ static bool any_holds(const struct se_rect *rects, int count, struct se_rect rec
 }
 
 void se_tiles_compare(struct se_tiles *self, const struct se_picture *shown, const struct se_picture *wanted,
-                      struct se_rect rect, const struct se_rect *moved, int moved_count, uint64_t now)
+                      struct se_rect rect, const struct se_tiles_known *known, uint64_t now)
 {
 	struct se_rect range = se_tiles_touched(rect);
 
 	for (int row = range.y; row < range.y + range.h; row++)
 		for (int column = range.x; column < range.x + range.w; column++) {
-			struct se_rect tile = se_tile_rect(self, column, row);
+			struct se_rect rect_of = se_tile_rect(self, column, row);
+			struct se_tile *tile = se_tile_at(self, column, row);
 
-			if (!any_holds(moved, moved_count, tile))
-				compare_tile(self, se_tile_at(self, column, row), tile, shown, wanted, now);
+			if (any_holds(known->rects, known->count, rect_of))
+				continue;
+			if (tile->state != SE_TILE_UNKNOWN && known->motion && se_motion_unchanged(known->motion, rect_of))
+				set_clean(self, tile);
+			else
+				compare_tile(self, tile, rect_of, shown, wanted, now);
 		}
 }
 

@@ -54,11 +54,19 @@ struct se_rect se_tiles_touched(struct se_rect rect);
 /* `rect` grown to whole tiles, cut to the picture. */
 struct se_rect se_tiles_snap(const struct se_tiles *self, struct se_rect rect);
 
+struct se_motion;
+
+/* What need not be compared. */
+struct se_tiles_known {
+	const struct se_rect *rects; /* tiles that lie whole in one of them are left alone: somebody has seen to them */
+	int count;
+	const struct se_motion *motion; /* tiles that its last search has seen unchanged are clean; or NULL */
+};
+
 /* Compares the tiles that `rect` touches, as the viewers have them (`shown`) and as they should be (`wanted`), and notes in
- * what they differ; those that do have changed at `now`. Tiles that lie whole in one of the `moved` rectangles, which are known to
- * be equal, are left alone: se_tiles_move has seen to them. */
+ * what they differ; those that do have changed at `now`. Tiles about which enough is known are not looked at. */
 void se_tiles_compare(struct se_tiles *self, const struct se_picture *shown, const struct se_picture *wanted,
-                      struct se_rect rect, const struct se_rect *moved, int moved_count, uint64_t now);
+                      struct se_rect rect, const struct se_tiles_known *known, uint64_t now);
 
 /* The pixels of `rect` (may be empty) differ, nobody needs to look: its tiles are dirty there and have changed at `now`. */
 void se_tiles_touch(struct se_tiles *self, struct se_rect rect, uint64_t now);
