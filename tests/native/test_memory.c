@@ -18,8 +18,10 @@
 #define SIDE_BY_SIDE 8
 #define REQUESTS_MOST 2000 /* no script asks as often: one more is a script that never ends */
 
-/* Each under AddressSanitizer, which tells of what leaks; elsewhere some do. */
-#if !defined(__SANITIZE_ADDRESS__)
+/* Each under AddressSanitizer, which tells of what leaks; elsewhere some do, in an emulator fewer. */
+#if defined(MEMORY_STRIDE)
+#define STRIDE MEMORY_STRIDE
+#elif !defined(__SANITIZE_ADDRESS__)
 #define STRIDE 5
 #else
 #define STRIDE 1

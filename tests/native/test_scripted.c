@@ -221,7 +221,7 @@ void test_scripted(void)
 	engine = se_engine_new(&self.base, &settings, 0);
 	viewer_open(&viewer);
 	CHECK(engine && se_engine_start(engine) == SE_OK, "%s", se_error_message());
-	CHECK(drain(engine, &viewer, 100) == 1, "first frame");
+	CHECK(drain(engine, &viewer, 500) == 1, "first frame");
 	check_rows(&self, engine, &viewer);
 	check_momentary_failure(&self, engine, &viewer);
 	check_cursor(&self, engine, &viewer);

@@ -177,21 +177,32 @@ def test_a_pointer_image_larger_than_its_bytes_is_refused(tmp_path: Path) -> Non
             source.cursor()
 
 
-@pytest.mark.parametrize(("place", "value"), [(28, 9), (24, 200), (29, 255)])
+@pytest.mark.parametrize(
+    ("vendor", "formats", "screens", "rest"),
+    [(0, 0, 1, b""), (65535, 0, 0, b""), (0, 255, 0, b""), (0, 0, 1, bytes(38) + b"\0\1"), (4, 0, 9, bytes(44))],
+)
 def test_a_greeting_that_names_more_than_it_holds_is_refused(
-    server: XServer, tmp_path: Path, place: int, value: int
+    tmp_path: Path, vendor: int, formats: int, screens: int, rest: bytes
 ) -> None:
-    """Screens, vendor and formats are counted by the server; the counts must not lead beyond its greeting."""
+    """The server counts letters, formats, screens and depths; the counts must not lead beyond what it sent."""
+    greeting = struct.pack("<BxHHHIIIIHHBB6B4x", 1, 11, 0, 8 + len(rest) // 4, 0, 1 << 21, (1 << 21) - 1, 0,
+                           vendor, 65535, screens, formats, 0, 0, 32, 32, 8, 255) + rest  # fmt: skip
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "X0"))
+        listener.listen(1)
 
-    def lie(data: bytes) -> bytes:
-        if data[:4] == b"\x01\x00\x0b\x00" and len(data) > 200:  # protocol 11
-            return data[:place] + bytes([value]) + data[place + 1 :]
-        return data
+        def answer() -> None:
+            peer, _ = listener.accept()
+            with peer:
+                peer.recv(64)
+                peer.sendall(greeting)
+                peer.recv(64)  # until the client has gone
 
-    with relay(server, str(tmp_path / "X0"), lie) as path:
-        for opens in (X11Source, X11Input):
-            with pytest.raises(SourceError, match="greeting ends early"):
-                opens(socket=path, auth=server.auth)
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(SourceError, match="greeting ends early"):
+            X11Source(socket=tmp_path / "X0")
+        thread.join()
 
 
 def test_a_keymap_larger_than_its_bytes_is_refused(server: XServer, tmp_path: Path) -> None:
