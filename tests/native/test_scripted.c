@@ -174,7 +174,8 @@ static void check_rows(struct scripted *self, struct se_engine *engine, struct v
 	damage(self, rect, 0);
 	drain(engine, viewer, 100);
 	pthread_mutex_lock(&self->lock);
-	CHECK(self->rows_grabbed == 9, "%d rows grabbed for 9 damaged", self->rows_grabbed);
+	/* On a slow machine a scan, which grabs all, may fall into it. */
+	CHECK(self->rows_grabbed % self->picture.height == 9, "%d rows grabbed for 9 damaged", self->rows_grabbed);
 	pthread_mutex_unlock(&self->lock);
 }
 
@@ -221,7 +222,8 @@ void test_scripted(void)
 	engine = se_engine_new(&self.base, &settings, 0);
 	viewer_open(&viewer);
 	CHECK(engine && se_engine_start(engine) == SE_OK, "%s", se_error_message());
-	CHECK(drain(engine, &viewer, 500) == 1, "first frame");
+	CHECK(poll(&(struct pollfd){ se_engine_fd(engine), POLLIN, 0 }, 1, 5000) == 1, "nothing came");
+	CHECK(drain(engine, &viewer, 100) == 1, "first frame");
 	check_rows(&self, engine, &viewer);
 	check_momentary_failure(&self, engine, &viewer);
 	check_cursor(&self, engine, &viewer);

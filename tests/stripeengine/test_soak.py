@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.stripeengine.soak import TOLERANCE_KB, Report, Usage
+from tests.stripeengine.soak import ALLOCATED_KB, RESIDENT_KB, Report, Usage
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -19,8 +19,9 @@ def test_a_short_soak_stays_flat() -> None:
 
 
 def test_what_grows_is_named() -> None:
-    before = Usage(50_000, 20, 7)
-    grown = Usage(50_000 + TOLERANCE_KB + 1, 21, 8)
+    before = Usage(50_000, 20_000, 20, 7)
+    grown = Usage(50_000 + RESIDENT_KB + 1, 20_000 + ALLOCATED_KB + 1, 21, 8)
     report = Report(100, 10, 10, 1.0, before, grown)
-    assert [problem.split()[0] for problem in report.problems] == ["resident", "20", "7"]
-    assert not Report(100, 10, 10, 1.0, before, Usage(50_000 + TOLERANCE_KB, 20, 7)).problems
+    assert [problem.split()[0] for problem in report.problems] == ["allocated", "resident", "20", "7"]
+    most = Usage(50_000 + RESIDENT_KB, 20_000 + ALLOCATED_KB, 20, 7)
+    assert not Report(100, 10, 10, 1.0, before, most).problems
