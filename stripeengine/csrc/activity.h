@@ -6,11 +6,14 @@
 #ifndef SE_ACTIVITY_H
 #define SE_ACTIVITY_H
 
+#include <stdbool.h>
+
 #include "region.h"
 
 #define SE_ACTIVITY_TILE 32
 #define SE_ACTIVITY_REGIONS 2       /* live H.264 regions at most */
 #define SE_ACTIVITY_LEAVE_US 500000u /* a region without change for that long is over */
+#define SE_ACTIVITY_REST_US 200000u  /* and one for that long rests, though it may go on */
 #define SE_ACTIVITY_UNKNOWN (-1)
 
 struct se_activity;
@@ -29,11 +32,14 @@ void se_activity_touch(struct se_activity *self, struct se_rect rect, int litera
 
 /* Finds the video regions: out[i] is region i, empty (w and h 0) if there is none; returns how many there are. A region keeps
  * its index i (hence its stream) while it lives and stays as it is while the video jitters; a changed rectangle needs an
- * encoder of the new size and a key frame. Rectangles are disjoint, begin at multiples of 16 and end at such or at the
- * picture's edge. When more than 55 % of the picture moves the region is all of it. */
+ * encoder of the new size and a key frame. Rectangles are disjoint, begin at multiples of 16, or one pixel after where the
+ * video begins at an odd one, and end at multiples of 16 or at the picture's edge. When more than 55 % of the picture moves the region is all of it. */
 int se_activity_regions(struct se_activity *self, uint64_t now, struct se_rect out[SE_ACTIVITY_REGIONS]);
 
-/* When se_activity_regions should be asked again though nothing changes (a region may be over), or UINT64_MAX. */
+/* True the first time it is asked after region `index` has come to rest, once in each rest. */
+bool se_activity_rested(struct se_activity *self, int index, uint64_t now);
+
+/* When se_activity_regions and se_activity_rested should be asked again though nothing changes, or UINT64_MAX. */
 uint64_t se_activity_due(const struct se_activity *self);
 
 /* When anything in `rect` last changed; 0 if never. */

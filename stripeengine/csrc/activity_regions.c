@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#define ENTER 5.0            /* level: 8 changes in half a second, or 15 a second for longer */
+#define ENTER 4.5            /* level: 6 changes in a sixth of a second, or 12 a second for longer */
 #define LEAVE 1.5
 #define ENTER_LITERALS 200   /* of 1000: less is cheaper losslessly at any rate */
 #define LEAVE_LITERALS 100
@@ -16,7 +16,7 @@
 #define NEAR 2               /* tiles between which activity counts as one */
 #define WHOLE_PERCENT 55
 #define SNAP 16
-#define OPEN_US 80000u       /* for which a wish to open must stand unchanged */
+#define OPEN_US 60000u       /* for which a wish to open must stand unchanged */
 #define GROW_US 300000u      /* and one to grow or move */
 #define OPEN_MOST_US 600000u /* or either, change after change */
 #define SHRINK_US 3000000u
@@ -78,12 +78,14 @@ static struct cluster collect(struct se_activity *self, int start)
 	return out;
 }
 
+/* To macroblocks, but beginning at an odd pixel where the video does: 4:2:0 gives each square of 2x2 pixels one colour, and a
+ * film has its own squares, which begin where it does. Across two of them colours would be mixed, and mixed again. */
 static struct se_rect snap(const struct se_activity *self, struct se_rect rect)
 {
 	int right = (rect.x + rect.w + SNAP - 1) / SNAP * SNAP, bottom = (rect.y + rect.h + SNAP - 1) / SNAP * SNAP;
 
-	rect.x = rect.x / SNAP * SNAP;
-	rect.y = rect.y / SNAP * SNAP;
+	rect.x = rect.x / SNAP * SNAP + rect.x % 2;
+	rect.y = rect.y / SNAP * SNAP + rect.y % 2;
 	rect.w = (right < self->width ? right : self->width) - rect.x;
 	rect.h = (bottom < self->height ? bottom : self->height) - rect.y;
 	return rect;
@@ -193,6 +195,8 @@ static uint64_t patience(const struct se_activity_slot *slot, struct se_rect wis
 		return OPEN_US;
 	if (!contains(slot->rect, wish))
 		return GROW_US;
+	if (((wish.x ^ slot->rect.x) | (wish.y ^ slot->rect.y)) & 1) /* what began it was more than the video */
+		return SHRINK_US;
 	return se_rect_area(wish) * 100 < se_rect_area(slot->rect) * SHRINK_PERCENT ? SHRINK_US : UINT64_MAX;
 }
 
@@ -255,16 +259,32 @@ int se_activity_regions(struct se_activity *self, uint64_t now, struct se_rect o
 	return live;
 }
 
+bool se_activity_rested(struct se_activity *self, int index, uint64_t now)
+{
+	struct se_activity_slot *slot = &self->slots[index];
+	uint64_t changed;
+
+	if (!slot->live)
+		return false;
+	changed = se_activity_last_change(self, slot->rect);
+	if (slot->rested == changed || now < changed + SE_ACTIVITY_REST_US)
+		return false;
+	slot->rested = changed;
+	return true;
+}
+
 uint64_t se_activity_due(const struct se_activity *self)
 {
 	uint64_t due = UINT64_MAX;
 
 	for (int i = 0; i < SE_ACTIVITY_REGIONS; i++) {
-		uint64_t at;
+		const struct se_activity_slot *slot = &self->slots[i];
+		uint64_t changed, at;
 
-		if (!self->slots[i].live)
+		if (!slot->live)
 			continue;
-		at = se_activity_last_change(self, self->slots[i].rect) + SE_ACTIVITY_LEAVE_US;
+		changed = se_activity_last_change(self, slot->rect);
+		at = changed + (slot->rested == changed ? SE_ACTIVITY_LEAVE_US : SE_ACTIVITY_REST_US);
 		due = at < due ? at : due;
 	}
 	return due;

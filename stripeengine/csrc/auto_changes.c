@@ -180,15 +180,23 @@ static bool in_scrolled(const struct se_auto *self, struct se_rect rect)
 	return false;
 }
 
-static void touch(struct se_auto *self, uint64_t now)
+static void touch(struct se_engine *engine, uint64_t now)
 {
+	struct se_auto *self = &engine->automatic;
+	struct se_rect regions[SE_ACTIVITY_REGIONS];
+	int index[SE_ACTIVITY_REGIONS];
+
+	se_auto_regions(self, regions, index);
 	for (size_t i = 0; i < self->blocks.count; i++) {
 		struct se_block *block = &self->blocks.items[i];
+		struct se_rect box = block->box;
 
 		/* What waits from earlier frames was noted then. */
-		if (block->changed_us != now || (block->form != SE_FORM_VIDEO && in_scrolled(self, block->box)))
+		if (block->changed_us != now || (block->form != SE_FORM_VIDEO && in_scrolled(self, box)))
 			continue;
-		se_activity_touch(self->activity, block->box, se_block_unrest(block), now);
+		if (block->form == SE_FORM_VIDEO)
+			box = se_auto_video_changes(engine, &self->videos[index[block->video]], box);
+		se_activity_touch(self->activity, box, se_block_unrest(block), now);
 	}
 }
 
@@ -203,12 +211,13 @@ static bool follow_videos(struct se_engine *engine, uint64_t now)
 		se_activity_regions(self->activity, now, regions);
 	for (int i = 0; i < SE_ACTIVITY_REGIONS; i++) {
 		struct se_video *video = &self->videos[i];
-		struct se_rect rect = regions[i], old = video->rect;
+		struct se_rect rect = regions[i], old = video->coded;
 
 		if (rect.x == old.x && rect.y == old.y && rect.w == old.w && rect.h == old.h)
 			continue;
 		differs = true;
-		video->rect = rect;
+		video->coded = rect;
+		video->rect = se_rect_empty(rect) ? rect : se_tiles_snap(&self->tiles, rect);
 		video->key_due = true; /* another place is another picture, even if it has the same size */
 		video->last_size = 0;
 		se_h264_free(video->encoder);
@@ -231,7 +240,7 @@ int se_auto_take_changes(struct se_engine *engine, uint64_t now)
 	if (code < 0)
 		return code;
 	if (is_auto)
-		touch(self, now);
+		touch(engine, now);
 	if (follow_videos(engine, now)) {
 		count = se_auto_regions(self, regions, NULL);
 		code = se_blocks_collect(&self->blocks, &self->tiles, &wanted, regions, count);

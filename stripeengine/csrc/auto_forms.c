@@ -9,6 +9,12 @@
 #define FAST_LESS 15        /* JPEG quality that an area which keeps changing does without */
 #define QUALITY_LEAST 10
 #define CRF_MOST 50
+#define SMALL_COARSER 4     /* rate factor that a video beside other things does without */
+#define LARGE_FINER 3       /* and that one gains which fills the screen: then it is all there is to see */
+#define LARGE_SHARE 2       /* of the picture: from a half */
+#define KEY_COARSER 6       /* of a key frame while a video plays: the next picture hides what it lacks */
+#define PAINT_PIXELS 400000 /* a smaller region that rests is exact so soon that a better picture before is not worth its bytes */
+#define PAINT_DIVISOR 3     /* pixels for a byte of such a picture, about */
 
 static struct se_op *add_op(struct se_auto *self, int job, int quality)
 {
@@ -84,24 +90,125 @@ int se_auto_add_jpeg(struct se_engine *engine, struct se_rect rect, int quality,
 	return SE_OK;
 }
 
-static int add_video(struct se_engine *engine, int index, const struct se_region *changed)
+/* Rate factor of a video: by its size, bounded by the preset, and coarser under pressure. */
+static int video_crf(const struct se_engine *engine, struct se_rect rect)
+{
+	const struct se_settings *settings = &engine->settings;
+	int crf = settings->h264_crf;
+
+	if (settings->max_kbps == 0) /* else pressure does it */
+		crf += SMALL_COARSER;
+	if (se_rect_area(rect) * LARGE_SHARE >= se_rect_area(se_picture_bounds(&engine->reference))) {
+		crf = settings->h264_crf - LARGE_FINER;
+		if (crf < settings->paint_over_crf)
+			crf = settings->paint_over_crf < settings->h264_crf ? settings->paint_over_crf : settings->h264_crf;
+	}
+	crf += 2 * engine->automatic.pressure;
+	return crf < CRF_MOST ? crf : CRF_MOST;
+}
+
+/* The column and the row of tiles that are a video's but not of its picture; empty where there is none. */
+static void rim_of(const struct se_video *video, struct se_rect out[2])
+{
+	struct se_rect rect = video->rect, coded = video->coded;
+
+	out[0] = (struct se_rect){ rect.x, rect.y, coded.x - rect.x, rect.h };
+	out[1] = (struct se_rect){ coded.x, rect.y, coded.w, coded.y - rect.y };
+}
+
+static bool differs(const struct se_engine *engine, struct se_rect rect)
+{
+	const struct se_image *image = &engine->image;
+
+	for (int y = rect.y; y < rect.y + rect.h; y++)
+		for (int x = rect.x; x < rect.x + rect.w; x++) {
+			const uint8_t *a = se_picture_at(&engine->reference, x, y), *b = image->pixels + (size_t)y * image->stride + (size_t)x * 4;
+
+			if (a[0] != b[0] || a[1] != b[1] || a[2] != b[2])
+				return true;
+		}
+	return false;
+}
+
+struct se_rect se_auto_video_changes(const struct se_engine *engine, const struct se_video *video, struct se_rect box)
+{
+	struct se_rect rim[2], out = se_rect_intersect(box, video->coded);
+
+	rim_of(video, rim);
+	for (int i = 0; i < 2; i++) {
+		struct se_rect part = se_rect_intersect(rim[i], box);
+
+		if (differs(engine, part))
+			out = se_rect_union(out, part);
+	}
+	return out;
+}
+
+/* Notes what of a video's rim this block changes, before its pixels are taken over. Most change only the video. */
+static void note_rim(const struct se_engine *engine, struct se_video *video, struct se_rect box)
+{
+	struct se_rect rim[2];
+
+	rim_of(video, rim);
+	for (int i = 0; i < 2; i++) {
+		struct se_rect part = se_rect_intersect(rim[i], box);
+
+		if (differs(engine, part))
+			video->rim[i] = se_rect_union(video->rim[i], part);
+	}
+}
+
+/* With a key frame all of the rim is sent: what viewers have of it may be unknown. */
+static int add_rim(struct se_auto *self, struct se_video *video)
+{
+	int code = SE_OK;
+
+	if (video->key_due)
+		rim_of(video, video->rim);
+	for (int i = 0; i < 2 && code == SE_OK; i++)
+		if (!se_rect_empty(video->rim[i]))
+			code = se_auto_add_lossless(self, video->rim[i], 1000);
+	return code;
+}
+
+/* `paint`: the region rests, this is its better picture. */
+static int add_video(struct se_engine *engine, int index, const struct se_region *changed, bool paint)
 {
 	struct se_video *video = &engine->automatic.videos[index];
 	struct se_job *job = se_jobs_add(&engine->jobs);
-	int crf = engine->settings.h264_crf + 2 * engine->automatic.pressure;
 
 	if (!job)
 		return SE_E_NOMEM;
-	job->rect = video->rect;
+	job->rect = video->coded;
 	job->encoder = &video->encoder;
 	job->stream = (uint16_t)index;
 	job->mode = SE_MODE_H264;
 	job->chroma = engine->settings.chroma;
 	job->framerate = engine->settings.framerate;
-	job->quality = crf < CRF_MOST ? crf : CRF_MOST;
-	job->key = video->key_due;
+	job->key = video->key_due || paint;
+	job->quality = paint ? engine->settings.paint_over_crf : video_crf(engine, video->rect) + (job->key ? KEY_COARSER : 0);
 	job->changed = *changed;
-	return SE_OK;
+	se_region_clip(&job->changed, video->coded);
+	return add_rim(&engine->automatic, video);
+}
+
+/* True once in each rest of a region that is so large that its exact repair takes a while: until then a better picture serves.
+ * A region whose changes could not all be sent does not rest. */
+static bool paint_due(struct se_engine *engine, int index, uint64_t now)
+{
+	struct se_auto *self = &engine->automatic;
+	const struct se_video *video = &self->videos[index];
+	int64_t area = se_rect_area(video->rect), bytes = area / PAINT_DIVISOR;
+
+	if (!se_activity_rested(self->activity, index, now) || !video->encoder)
+		return false;
+	if (!engine->settings.paint_over || engine->settings.paint_over_crf >= engine->settings.h264_crf || area < PAINT_PIXELS ||
+	    self->left_over)
+		return false;
+	if (self->available != SE_BUDGET_UNLIMITED && self->available - self->planned < bytes)
+		return false;
+	self->planned += bytes;
+	return true;
 }
 
 /* Quality of a changed area as JPEG. */
@@ -120,7 +227,7 @@ static bool repaired_later(const struct se_settings *settings, int quality)
 	return settings->lossless_when_still || (settings->paint_over && settings->paint_over_jpeg_quality > quality);
 }
 
-int se_auto_add_blocks(struct se_engine *engine)
+int se_auto_add_blocks(struct se_engine *engine, uint64_t now)
 {
 	struct se_auto *self = &engine->automatic;
 	struct se_region changed[SE_ACTIVITY_REGIONS] = { { .count = 0 } };
@@ -150,9 +257,12 @@ int se_auto_add_blocks(struct se_engine *engine)
 			break;
 		}
 	}
-	for (int i = 0; i < SE_ACTIVITY_REGIONS && code == SE_OK; i++)
-		if (!se_region_empty(&changed[i]))
-			code = add_video(engine, i, &changed[i]);
+	for (int i = 0; i < SE_ACTIVITY_REGIONS && code == SE_OK; i++) {
+		bool paint = paint_due(engine, i, now); /* asked in any case: the question wakes the engine until it was */
+
+		if (!se_region_empty(&changed[i]) || paint)
+			code = add_video(engine, i, &changed[i], paint && se_region_empty(&changed[i]));
+	}
 	return code;
 }
 
@@ -182,10 +292,21 @@ static int add_batch_ops(struct se_auto *self, const struct se_batch *batch)
 void se_auto_take_pixels(struct se_engine *engine)
 {
 	struct se_auto *self = &engine->automatic;
+	int index[SE_ACTIVITY_REGIONS];
+	struct se_rect regions[SE_ACTIVITY_REGIONS];
 
-	for (size_t i = 0; i < self->blocks.count; i++)
-		if (self->blocks.items[i].form != SE_FORM_NONE)
-			se_tiles_take(&self->tiles, self->blocks.items[i].box, &engine->reference, engine->image.pixels, engine->image.stride);
+	se_auto_regions(self, regions, index);
+	for (int i = 0; i < SE_ACTIVITY_REGIONS; i++)
+		memset(self->videos[i].rim, 0, sizeof self->videos[i].rim);
+	for (size_t i = 0; i < self->blocks.count; i++) {
+		const struct se_block *block = &self->blocks.items[i];
+
+		if (block->form == SE_FORM_NONE)
+			continue;
+		if (block->form == SE_FORM_VIDEO)
+			note_rim(engine, &self->videos[index[block->video]], block->box);
+		se_tiles_take(&self->tiles, block->box, &engine->reference, engine->image.pixels, engine->image.stride);
+	}
 }
 
 int se_auto_encode(struct se_engine *engine)
@@ -234,7 +355,7 @@ static void settle_sent(struct se_engine *engine, const struct se_op *op, const 
 		se_tiles_sent(&self->tiles, op->rect, SE_TILE_LOSSY, origin->quality);
 		break;
 	case SE_OP_H264:
-		se_tiles_sent(&self->tiles, op->rect, SE_TILE_H264, 0);
+		se_tiles_sent(&self->tiles, self->videos[op->stream].rect, SE_TILE_H264, 0); /* its rim came before it */
 		self->videos[op->stream].last_size = op->length;
 		if (op->flags & SE_OP_KEY)
 			self->videos[op->stream].key_due = false;

@@ -30,7 +30,9 @@
 struct se_engine;
 
 struct se_video {
-	struct se_rect rect; /* empty: no such region */
+	struct se_rect rect; /* in whole tiles; empty: no such region */
+	struct se_rect coded; /* of it: without the first column or row if the video begins at an odd pixel (activity.h) */
+	struct se_rect rim[2]; /* what has changed of that column and row in the frame being made: sent losslessly */
 	struct se_h264 *encoder;
 	bool key_due;
 	size_t last_size; /* of its last picture, bytes */
@@ -93,8 +95,12 @@ int se_auto_add_fill(struct se_auto *self, struct se_rect rect, uint32_t colour)
 int se_auto_add_lossless(struct se_auto *self, struct se_rect rect, int literals);
 int se_auto_add_jpeg(struct se_engine *engine, struct se_rect rect, int quality, bool final);
 
-/* Gives every block of this frame its job or op. */
-int se_auto_add_blocks(struct se_engine *engine);
+/* Gives every block of this frame its job or op, and large videos at rest a better picture. */
+int se_auto_add_blocks(struct se_engine *engine, uint64_t now);
+
+/* What of `box`, a block of that video, has changed, before its pixels are taken over: inside the video nobody compares, and
+ * of its rim only what differs. */
+struct se_rect se_auto_video_changes(const struct se_engine *engine, const struct se_video *video, struct se_rect box);
 
 /* Encodes all jobs and completes `ops`. SE_E_NOMEM. */
 int se_auto_encode(struct se_engine *engine);

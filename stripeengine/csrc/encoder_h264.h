@@ -1,4 +1,4 @@
-/* encoder_h264.h - one H.264 stream through x264: ultrafast, zero latency, infinite GOP, constant rate factor.
+/* encoder_h264.h - one H.264 stream through x264: ultrafast, zero latency, infinite GOP, a rate factor of its own.
  *
  * An encoder is used by one thread at a time; any may be the next. Opening and closing take a process-wide lock, for
  * libx264 does not allow two at once. Built without x264, opening fails with SE_E_UNSUPPORTED.
@@ -14,7 +14,7 @@
 struct se_h264;
 
 /* For pictures of width x height; coded in whole macroblocks, edges repeated. NULL on failure. */
-struct se_h264 *se_h264_open(int width, int height, int chroma, int crf, int framerate);
+struct se_h264 *se_h264_open(int width, int height, int chroma, int framerate);
 void se_h264_free(struct se_h264 *self);
 
 bool se_h264_fits(const struct se_h264 *self, int width, int height, int chroma);
@@ -23,7 +23,8 @@ bool se_h264_fits(const struct se_h264 *self, int width, int height, int chroma)
 void se_h264_update(struct se_h264 *self, const uint8_t *bgrx, size_t stride, struct se_rect rect);
 
 /* Encodes what has been taken over so far into one access unit; the stream's first is always a key frame. Returns 1
- * for a key frame, 0 for a delta. After a failure the encoder must be freed. */
+ * for a key frame, 0 for a delta. `crf` is the quantizer of a delta of middling difficulty, changes that are more costly get a
+ * coarser one, cheap ones a finer one; a key frame has always three steps less. After a failure the encoder must be freed. */
 int se_h264_encode(struct se_h264 *self, bool key, int crf, struct se_buffer *out);
 
 /* Size of the decoded picture: multiples of 16. */

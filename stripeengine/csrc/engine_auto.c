@@ -179,7 +179,7 @@ static int collect(struct se_engine *engine, uint64_t now)
 		return code;
 	se_auto_choose(engine, now);
 	se_auto_take_pixels(engine);
-	code = se_auto_add_blocks(engine);
+	code = se_auto_add_blocks(engine, now);
 	if (code == SE_OK && !self->left_over && self->repair_due <= now)
 		code = se_auto_add_repairs(engine, now);
 	return code;

@@ -88,7 +88,7 @@ static int run_h264(const struct se_jobs *self, struct se_job *job)
 		*encoder = NULL;
 	}
 	if (!*encoder) {
-		*encoder = se_h264_open(job->rect.w, job->rect.h, job->chroma, job->quality, job->framerate);
+		*encoder = se_h264_open(job->rect.w, job->rect.h, job->chroma, job->framerate);
 		if (!*encoder)
 			return SE_E_ENCODER;
 		se_region_clear(&job->changed);

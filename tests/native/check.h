@@ -50,6 +50,7 @@ void test_stress(void);
 void test_scripted(void);
 void test_failures(void);
 void test_memory(void);
+void test_video(void);
 void test_auto(void);
 
 #endif

@@ -15,7 +15,7 @@ static const struct {
 	{ "motion", test_motion }, { "pace", test_pace },
 	{ "decoder", test_lossless_decoder },
 	{ "frame", test_frame },   { "settings", test_settings }, { "engine", test_engine }, { "scripted", test_scripted },
-	{ "auto", test_auto }, { "failures", test_failures }, { "stress", test_stress },
+	{ "video", test_video }, { "auto", test_auto }, { "failures", test_failures }, { "stress", test_stress },
 };
 
 int main(int count, char **names)

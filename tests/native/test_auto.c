@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "blocks.h"
 #include "check.h"
 #include "clock.h"
 #include "frame.h"

@@ -49,6 +49,8 @@ class Session:
         self.picture: Pixels = np.zeros((self.height, self.width, 3), dtype=np.uint8)
         self.kinds: dict[int, int] = dict.fromkeys(range(1, 6), 0)
         self.bytes = 0
+        self.keys = 0
+        self.videos: set[tuple[int, ...]] = set()
         self._started = False
 
     def __enter__(self) -> Session:
@@ -97,6 +99,9 @@ class Session:
             x, y, w, h = op.rectangle
             covered[y : y + h, x : x + w] = True
             self.kinds[op.kind] += 1
+            if op.kind == wire.H264:
+                self.keys += bool(op.flags & wire.KEY)
+                self.videos.add(op.rectangle)
         if not message.header.resized:
             assert np.array_equal(self.decoder.picture[~covered], before[~covered]), "drawn outside the ops"
 
@@ -289,6 +294,58 @@ def test_a_video_is_one_stream_and_ends_exact() -> None:
         outside[64:368, 96:480] = False
         assert np.array_equal(session.decoder.picture[outside], session.picture[outside])
         assert session.settle("at rest") < 4 * REST_S
+
+
+@h264
+def test_a_film_at_an_odd_place_keeps_its_colours() -> None:
+    """Its squares of 2×2 pixels with one colour are the stream's: else each would be mixed with its neighbours'."""
+    with Session("auto", width=640, height=480) as session:
+        session.text((slice(0, 480), slice(0, 640)))
+        session.show()
+        session.settle("text")
+        session.take(1.5)  # what changed before is no part of the film any more
+        place = (slice(101, 341), slice(133, 453))
+        for _ in range(60):
+            squares = session.random.choice(np.array(((220, 40, 40), (40, 60, 220)), dtype=np.uint8), (120, 160))
+            grain = session.random.integers(-6, 7, (240, 320, 3))
+            session.picture[place] = squares.repeat(2, axis=0).repeat(2, axis=1) + grain
+            session.show()
+            session.take(0.012)
+        session.take(0.1)
+        assert session.videos and all((x, y) == (129, 97) for x, y, *_ in session.videos), session.videos
+        difference = session.decoder.picture[place].astype(float) - session.picture[place]
+        # Squares of red and blue that lie across the stream's own are off by 100 and more.
+        assert np.sqrt((difference**2).mean()) < 40
+        # Pixels that share a tile with the film are text, and exact.
+        beside = (slice(90, 350), slice(110, 129))
+        assert np.array_equal(session.decoder.picture[beside], session.picture[beside])
+        session.text((slice(60, 130), slice(100, 160)))
+        session.show()
+        session.settle("text over its corner")
+
+
+@h264
+@pytest.mark.parametrize("paint_over", [True, False])
+def test_a_large_video_at_rest_is_painted_over_before_its_repair(paint_over: bool) -> None:
+    with Session("auto", width=832, height=512, settings={"paint_over": paint_over}) as session:
+        films = []
+        for _ in range(4):
+            coarse = session.random.integers(20, 236, (64, 104, 3)).repeat(8, axis=0).repeat(8, axis=1)
+            films.append((coarse + session.random.integers(-12, 13, coarse.shape)).astype(np.uint8))
+        for number in range(40):
+            session.show(films[number % 4])
+            session.take(0.012)
+        session.take(0.05)
+        assert session.videos == {(0, 0, 832, 512)}
+        moving, session.keys, session.kinds[wire.LOSSLESS] = session.error(), 0, 0
+        until = time.monotonic() + PATIENCE_S
+        while session.kinds[wire.LOSSLESS] == 0 and not session.keys and time.monotonic() < until:
+            session.take(0.01)
+        assert session.keys == (1 if paint_over else 0)
+        if paint_over:
+            assert session.kinds[wire.LOSSLESS] == 0 and session.error() < moving
+        session.settle("exact in the end", 2 * PATIENCE_S)
+        assert session.keys == (1 if paint_over else 0)
 
 
 def test_a_snapshot_is_what_everybody_has() -> None:

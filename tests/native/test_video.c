@@ -1,0 +1,77 @@
+/* test_video.c - an H.264 stream of its own: the quantizer follows the rate factor and what the pictures before have cost. */
+#include <string.h>
+
+#include "check.h"
+#include "encoder_h264.h"
+#include "error.h"
+#include "settings.h"
+
+#define WIDTH 320
+#define HEIGHT 192
+
+static uint8_t pixels[HEIGHT][WIDTH * 4];
+
+/* Grain over a part of the picture; `rows` of them change from frame to frame. */
+static void draw_grain(uint32_t *seed, int rows)
+{
+	for (int y = 0; y < rows; y++)
+		for (int x = 0; x < WIDTH * 4; x++)
+			pixels[y][x] = (uint8_t)draw_between(seed, 60, 190);
+}
+
+/* Bytes of the last of `count` delta pictures. */
+static size_t play(struct se_h264 *self, uint32_t *seed, int rows, int crf, int count)
+{
+	struct se_buffer out = { 0 };
+	size_t size;
+
+	for (int i = 0; i < count; i++) {
+		draw_grain(seed, rows);
+		se_h264_update(self, pixels[0], WIDTH * 4, (struct se_rect){ 0, 0, WIDTH, HEIGHT });
+		out.size = 0;
+		CHECK(se_h264_encode(self, false, crf, &out) == 0, "%s", se_error_message());
+	}
+	size = out.size;
+	se_buffer_free(&out);
+	return size;
+}
+
+static size_t key(struct se_h264 *self, int crf)
+{
+	struct se_buffer out = { 0 };
+	size_t size;
+
+	CHECK(se_h264_encode(self, true, crf, &out) == 1, "%s", se_error_message());
+	size = out.size;
+	se_buffer_free(&out);
+	return size;
+}
+
+void test_video(void)
+{
+	struct se_h264 *self;
+	uint32_t seed = 7;
+	size_t fine, middling, coarse, few, key_fine, key_coarse;
+
+	if (!se_has_h264())
+		return;
+	self = se_h264_open(WIDTH, HEIGHT, 420, 60);
+	CHECK(self, "%s", se_error_message());
+	draw_grain(&seed, HEIGHT);
+	se_h264_update(self, pixels[0], WIDTH * 4, (struct se_rect){ 0, 0, WIDTH, HEIGHT });
+	key_coarse = key(self, 40);
+	key_fine = key(self, 15);
+	CHECK(key_coarse * 3 < key_fine, "keys of %zu and %zu bytes", key_coarse, key_fine);
+	/* Each quantizer reaches x264, on both sides of those it would take by itself. */
+	fine = play(self, &seed, HEIGHT, 8, 6);
+	middling = play(self, &seed, HEIGHT, 22, 6);
+	coarse = play(self, &seed, HEIGHT, 36, 6);
+	CHECK(coarse * 2 < middling && middling * 2 < fine, "%zu, %zu and %zu bytes", fine, middling, coarse);
+	/* Where an eighth of the picture changes each pixel is worth more bits than where all of it does. */
+	middling = play(self, &seed, HEIGHT, 25, 8);
+	few = play(self, &seed, HEIGHT / 8, 25, 8);
+	CHECK(few * 8 > middling * 5 / 4, "%zu bytes for an eighth, %zu for all", few, middling);
+	/* The history does not reach into key frames. */
+	CHECK(key(self, 15) > key_fine * 3 / 4, "a key frame forgot its quantizer");
+	se_h264_free(self);
+}
