@@ -8,111 +8,63 @@ input only queues until `flush`, which waits only while the server's socket is f
 from __future__ import annotations
 
 import os
-import re
-import socket as sockets
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any
 
 from .errors import SourceError
-from .ffi import error_of, ffi, lib
+from .ffi import ffi, lib
+from .x11_connection import Connected, NativeAddress, X11Address, error_text
 
 if TYPE_CHECKING:
     from .engine import Engine
 
-_LOCAL_DISPLAY = re.compile(r"^(?:unix)?:(\d+)(?:\.\d+)?$")
 _KEYSYMS_MAX = 256 * 255
 _MODIFIERS_MAX = 8 * 255
 _RECTS_MAX = 64
 _CURSOR_BYTES_MAX = 256 * 256 * 4
+_COORDINATE_MAX = 32767
+
+Rect = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class X11Address:
-    """Where an X server is: a display name, or the path of its Unix socket with an optional (name, cookie bytes)."""
+class X11Change:
+    """What `X11Source.poll` found: damaged (x, y, w, h) rectangles, a new size, a new pointer image."""
 
-    display: str | None = None
-    socket: str | None = None
-    auth: tuple[str, bytes] | None = None
-
-    @classmethod
-    def of(
-        cls,
-        display: str | None,
-        socket: str | os.PathLike[str] | None,
-        auth: tuple[str, bytes] | None,
-    ) -> X11Address:
-        """Check the arguments of a constructor; raise `SourceError` if they do not name one server."""
-        if (display is None) == (socket is None):
-            raise SourceError("name the X server either by display=':0' or by socket='/path/X0'")
-        if auth is not None and socket is None:
-            raise SourceError("auth goes with socket; for a display the cookie comes from the file in XAUTHORITY")
-        if display is not None and "\0" in display or socket is not None and "\0" in os.fspath(socket):
-            raise SourceError("the X server's name contains a null character")
-        return cls(display, None if socket is None else os.fspath(socket), auth)
-
-    def explain(self, message: str) -> str:
-        """Return ``message`` with the reason in front that a closer look at a local display's socket gives."""
-        local = _LOCAL_DISPLAY.match(self.display or "")
-        if local is None or "cannot be opened" not in message:
-            return message
-        number = local.group(1)
-        path = f"/tmp/.X11-unix/X{number}"  # noqa: S108 - where X servers listen
-        if _listens(path) or _listens("\0" + path):
-            return (
-                f"the X server {self.display} refused the connection: set XAUTHORITY to the file with its cookie "
-                "and check that this user may use it"
-            )
-        return f"there is no X server {self.display}: nothing listens on {path}"
+    damage: tuple[Rect, ...]
+    resized: bool
+    cursor: bool
 
 
-def _listens(path: str) -> bool:
-    with sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM) as probe:
-        try:
-            probe.connect(path)
-        except PermissionError:
-            return True
-        except OSError:
-            return False
-        return True
+def _check_rect(rect: Sequence[int]) -> Rect:
+    """Return the rectangle as a tuple; raise `SourceError` if it is none."""
+    values = tuple(rect)
+    if len(values) != 4 or any(isinstance(v, bool) or not isinstance(v, int) for v in values):
+        raise SourceError(f"rect must be four whole numbers (x, y, width, height), not {rect!r:.60}")
+    x, y, width, height = values
+    if not (0 <= x <= _COORDINATE_MAX and 0 <= y <= _COORDINATE_MAX and width > 0 and height > 0):
+        raise SourceError(
+            f"rect must have x and y from 0 to {_COORDINATE_MAX} and at least one pixel, not {rect!r:.60}"
+        )
+    return x, y, min(width, _COORDINATE_MAX), min(height, _COORDINATE_MAX)
 
 
-class _NativeAddress:
-    """An `X11Address` as C sees it; keeps the memory alive that the struct points to."""
+class X11Source(Connected):
+    """The screen of an X server, or a part of it, as a picture source for `Engine`.
 
-    def __init__(self, address: X11Address) -> None:
-        self._keep: list[Any] = []
-        self.struct = ffi.new("struct se_x11_address *")
-        if address.display is not None:
-            self.struct.display = self._text(os.fsencode(address.display))
-        if address.socket is not None:
-            self.struct.socket = self._text(os.fsencode(address.socket))
-        if address.auth is not None:
-            name, data = address.auth
-            self.struct.auth_name = self._text(name.encode("ascii", "replace"))
-            cookie = ffi.new("uint8_t[]", bytes(data))
-            self._keep.append(cookie)
-            self.struct.auth_data = cookie
-            self.struct.auth_size = len(data)
+    ``display`` names it as usual (":0"); ``socket`` is the path of its Unix socket instead, ``auth`` the authorization
+    to send there (name, cookie) and ``number`` what to call it in messages. ``rect`` is a rectangle (x, y, width,
+    height) of the root window, cut to what there is of it at any time; ``monitor`` the name of a monitor of RandR 1.5,
+    followed wherever it goes. Raises `SourceError` naming cause and remedy.
+    `poll`, `read` and `cursor` are for tools and tests, while no engine uses the source.
+    """
 
-    def _text(self, text: bytes) -> Any:
-        memory = ffi.new("char[]", text)
-        self._keep.append(memory)
-        return memory
+    _create = "se_x11_source_new"
+    _free = "se_source_free"
 
-
-def _message() -> str:
-    text: bytes = ffi.string(lib.se_error_message())
-    return text.decode("utf-8", "replace")
-
-
-class _Connected:
-    """Owner of one C object with an X connection, opened here and freed by `close`, `with` or the collector."""
-
-    _create: ClassVar[str]
-    _free: ClassVar[str]
+    _engine: weakref.ref[Engine] | None = None
 
     def __init__(
         self,
@@ -121,77 +73,21 @@ class _Connected:
         socket: str | os.PathLike[str] | None = None,
         number: int = 0,
         auth: tuple[str, bytes] | None = None,
+        rect: Sequence[int] | None = None,
+        monitor: str | None = None,
     ) -> None:
-        self._handle: Any = None
-        address = X11Address.of(display, socket, auth)
-        self.name = display if display is not None else f":{number} at {address.socket}"
-        native = _NativeAddress(address)  # named, so that its strings live through the call
-        handle = getattr(lib, self._create)(native.struct)
-        if handle == ffi.NULL:
-            raise SourceError(address.explain(_message()))
-        self._handle = ffi.gc(handle, getattr(lib, self._free))
-
-    @property
-    def _native(self) -> Any:
-        if self._handle is None:
-            raise SourceError(f"{self!r} is closed")
-        return self._handle
-
-    def _check(self, code: int) -> int:
-        if code >= 0:
-            return code
-        if code == lib.SE_E_INVALID:
-            raise ValueError(_message())
-        raise error_of(code, _message())
-
-    def _integers(self, function: Any, count: int) -> list[int]:
-        """Call a C function that stores ``count`` ints through its last arguments, and return them."""
-        out = [ffi.new("int *") for _ in range(count)]
-        code = function(self._native, *out)
-        if code is not None:
-            self._check(code)
-        return [value[0] for value in out]
-
-    def close(self) -> None:
-        """Disconnect. Idempotent."""
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            ffi.release(handle)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name}>"
-
-
-@dataclass(frozen=True)
-class X11Change:
-    """What `X11Source.poll` found: damaged (x, y, w, h) rectangles, a new size, a new pointer image."""
-
-    damage: tuple[tuple[int, int, int, int], ...]
-    resized: bool
-    cursor: bool
-
-
-class X11Source(_Connected):
-    """The screen of an X server as a picture source for `Engine`.
-
-    ``display`` names it as usual (":0"); ``socket`` is the path of its Unix socket instead, ``auth`` the authorization
-    to send there (name, cookie) and ``number`` what to call it in messages. Raises `SourceError` naming cause and
-    remedy.
-    `poll`, `read` and `cursor` are for tools and tests, while no engine uses the source.
-    """
-
-    _create = "se_x11_source_new"
-    _free = "se_source_free"
-
-    _engine: weakref.ref[Engine] | None = None
+        self._handle = None
+        if rect is not None and monitor is not None:
+            raise SourceError("name either a rect or a monitor, not both")
+        part = ffi.new("struct se_x11_part *")
+        if rect is not None:
+            part.rect = _check_rect(rect)
+        if monitor is not None:
+            if "\0" in monitor:
+                raise SourceError("the monitor's name contains a null character")
+            text = ffi.new("char[]", monitor.encode())  # named, so that it lives through the call
+            part.monitor = text
+        super().__init__(display, socket=socket, number=number, auth=auth, extra=(part,))
 
     @property
     def pointer(self) -> Any:
@@ -214,6 +110,12 @@ class X11Source(_Connected):
         """Width and height in pixels, as of the last poll."""
         width, height = self._integers(lib.se_x11_source_size, 2)
         return width, height
+
+    @property
+    def origin(self) -> tuple[int, int]:
+        """Where the picture's first pixel lies on the root window: the `X11Input.offset` for this view. Any thread."""
+        x, y = self._integers(lib.se_x11_source_origin, 2)
+        return x, y
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when `poll` has something to say."""
@@ -245,18 +147,42 @@ class X11Source(_Connected):
         return serial, width, height, hot_x, hot_y, bytes(ffi.buffer(rgba, width * height * 4))
 
 
-class X11Input(_Connected):
+class X11Input(Connected):
     """Pointer and keyboard injection by XTest, on a connection of its own; arguments as for `X11Source`.
 
-    Requests queue until `flush`: one flush a batch. `close` releases what is held. Raises `SourceError` when the server
+    Coordinates count from ``offset``: the `X11Source.origin` of what is shown. Requests queue until `flush`: one flush
+    a batch. `close` releases what is held. Raises `SourceError` when the server
     is gone, `ValueError` for a coordinate, button or keycode the server cannot have.
     """
 
     _create = "se_x11_input_new"
     _free = "se_x11_input_free"
 
+    def __init__(
+        self,
+        display: str | None = None,
+        *,
+        socket: str | os.PathLike[str] | None = None,
+        number: int = 0,
+        auth: tuple[str, bytes] | None = None,
+        offset: tuple[int, int] = (0, 0),
+    ) -> None:
+        super().__init__(display, socket=socket, number=number, auth=auth)
+        self.offset = offset
+
+    @property
+    def offset(self) -> tuple[int, int]:
+        """Pixel of the root window from which coordinates count; may be set at any time."""
+        return self._offset
+
+    @offset.setter
+    def offset(self, value: tuple[int, int]) -> None:
+        x, y = value
+        self._check(lib.se_x11_input_offset(self._native, x, y))
+        self._offset = (x, y)
+
     def move(self, x: int, y: int) -> None:
-        """Move the pointer to pixel (x, y) of the root window; beyond the screen the server stops at its edge."""
+        """Move the pointer to pixel (x, y) from the offset; beyond the screen the server stops at its edge."""
         self._check(lib.se_x11_input_move(self._native, x, y))
 
     def button(self, number: int, down: bool) -> None:
@@ -307,7 +233,7 @@ class X11Input(_Connected):
         self._check(lib.se_x11_input_bind(self._native, keycode, values, len(values)))
 
     def pointer(self) -> tuple[int, int, int]:
-        """Return the pointer's x and y on the root window and the mask of modifiers and buttons that are down."""
+        """Return the pointer's x and y from the offset, negative before it, and the mask of what is down."""
         x, y, state = self._integers(lib.se_x11_input_pointer, 3)
         return x, y, state
 
@@ -315,6 +241,15 @@ class X11Input(_Connected):
     def keymap_serial(self) -> int:
         """Grows with every keymap change `flush` or `bind` has seen, by whomever; then read `keymap` again."""
         return int(lib.se_x11_input_keymap_serial(self._native))
+
+
+@dataclass(frozen=True)
+class X11Monitor:
+    """A monitor of RandR 1.5: its name and its (x, y, w, h) on the root window."""
+
+    name: str
+    rect: Rect
+    primary: bool
 
 
 @dataclass(frozen=True)
@@ -328,6 +263,7 @@ class X11Report:
     pixels_usable: bool
     memory: str  # "passed", "sysv" or "none"
     extensions: dict[str, str | None]
+    monitors: tuple[X11Monitor, ...]  # empty without RandR 1.5; at most 16
 
 
 def probe(
@@ -339,9 +275,9 @@ def probe(
     """Look at an X server without starting anything. Raises `SourceError` if it cannot be reached."""
     address = X11Address.of(display, socket, auth)
     out = ffi.new("struct se_x11_probe *")
-    native = _NativeAddress(address)  # named, so that its strings live through the call
+    native = NativeAddress(address)  # named, so that its strings live through the call
     if lib.se_x11_probe(native.struct, out) < 0:
-        raise SourceError(address.explain(_message()))
+        raise SourceError(address.explain(error_text()))
     versions = {"MIT-SHM": out.shm, "DAMAGE": out.damage, "XFIXES": out.xfixes, "RANDR": out.randr, "XTEST": out.xtest}
     return X11Report(
         vendor=ffi.string(out.vendor).decode("utf-8", "replace"),
@@ -351,7 +287,14 @@ def probe(
         pixels_usable=bool(out.pixels_usable),
         memory=("none", "sysv", "passed")[out.memory],
         extensions={name: f"{v.major}.{v.minor}" if v.present else None for name, v in versions.items()},
+        monitors=tuple(_monitor(out.monitors[i]) for i in range(out.monitor_count)),
     )
 
 
-__all__ = ["X11Change", "X11Input", "X11Report", "X11Source", "probe"]
+def _monitor(native: Any) -> X11Monitor:
+    name = ffi.string(native.name).decode("utf-8", "replace")
+    rect = native.rect
+    return X11Monitor(name, (rect.x, rect.y, rect.w, rect.h), bool(native.primary))
+
+
+__all__ = ["X11Change", "X11Input", "X11Monitor", "X11Report", "X11Source", "probe"]

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import select
 import signal
 import sys
@@ -25,12 +26,16 @@ from ..errors import EngineError, SettingsError
 from ..settings import EngineSettings, setting
 
 PROGRESS_SECONDS = 1.0
+GEOMETRY = re.compile(r"^(\d{1,5})x(\d{1,5})\+(\d{1,5})\+(\d{1,5})$", re.ASCII)
 
 
 def add_parser(commands: Any) -> None:
     """Add the subcommand to an argparse sub-parser collection."""
     parser = commands.add_parser("capture", help="capture an X display and report CPU, bytes, frames and latency")
     parser.add_argument("--display", default=None, help="X display, such as :0 (default: DISPLAY)")
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument("--rect", default=None, metavar="WxH+X+Y", help="capture this rectangle of the screen only")
+    part.add_argument("--monitor", default=None, metavar="NAME", help="capture this monitor only; 'doctor' lists them")
     parser.add_argument("--mode", default=None, help="jpeg, h264, auto or lossless; short for --set mode=…")
     parser.add_argument("--seconds", type=float, default=None, help="how long (default: until Ctrl-C)")
     parser.add_argument(
@@ -61,6 +66,15 @@ def parse_settings(assignments: list[str], mode: str | None) -> EngineSettings:
     if mode is not None:
         changes["mode"] = setting("mode").parse(mode)
     return EngineSettings().replace(changes)
+
+
+def parse_geometry(text: str) -> tuple[int, int, int, int]:
+    """Return (x, y, width, height) of a rectangle written as X programs do; raises `EngineError`."""
+    match = GEOMETRY.match(text)
+    if match is None:
+        raise EngineError(f"--rect needs WIDTHxHEIGHT+X+Y, such as 1280x720+1920+0, not {text!r:.60}")
+    width, height, x, y = (int(number) for number in match.groups())
+    return x, y, width, height
 
 
 @contextlib.contextmanager
@@ -170,10 +184,11 @@ def run(options: argparse.Namespace) -> int:
     display = options.display if options.display is not None else os.environ.get("DISPLAY", "")
     if not display:
         raise EngineError("there is no display to capture: name one with --display :0 or set DISPLAY")
+    rect = parse_geometry(options.rect) if options.rect is not None else None
     tally = Tally()
     failure: EngineError | None = None
     with contextlib.ExitStack() as stack:
-        source = stack.enter_context(X11Source(display))
+        source = stack.enter_context(X11Source(display, rect=rect, monitor=options.monitor))
         dump = stack.enter_context(DumpWriter(options.dump)) if options.dump is not None else None
         engine = stack.enter_context(Engine(source, settings))
         wall, cpu = time.monotonic(), time.process_time()

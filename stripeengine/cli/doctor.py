@@ -129,6 +129,8 @@ def display(name: str | None) -> Iterator[Finding]:
             yield Finding(extension_name, "warning", "missing: the screen cannot change its size", "enable RANDR")
         else:
             yield Finding(extension_name, bad, "missing", f"start the server without '-extension {extension_name}'")
+    if report.monitors:
+        yield Finding("monitors", "info", "; ".join(describe_monitor(monitor) for monitor in report.monitors))
     memory = {
         "passed": ("ok", "passed descriptors: any uid, any namespace", ""),
         "sysv": ("warning", "System V: same uid and IPC namespace only", "use a server with MIT-SHM 1.2, locally"),
@@ -136,6 +138,12 @@ def display(name: str | None) -> Iterator[Finding]:
     }
     state, detail, remedy = memory[report.memory]
     yield Finding("shared memory", state, detail, remedy)
+
+
+def describe_monitor(monitor: Any) -> str:
+    """Return a monitor's name and geometry, as ``capture --monitor`` and ``--rect`` take them."""
+    x, y, width, height = monitor.rect
+    return f"{monitor.name} {width}x{height}+{x}+{y}{' (primary)' if monitor.primary else ''}"
 
 
 def programs() -> Iterator[Finding]:

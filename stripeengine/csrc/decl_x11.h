@@ -12,11 +12,21 @@ struct se_x11_address {
 	size_t auth_size;
 };
 
-/* ---- the screen as a picture source ---- */
+/* ---- the screen, or a part of it, as a picture source ---- */
 
-/* Opens a source; blocks for about ten round trips. Afterwards one thread at a time may use it (source.h).
- * NULL on failure, with a text that names cause and remedy. Free with se_source_free. */
-struct se_source *se_x11_source_new(const struct se_x11_address *address);
+/* A rectangle of the root window, or a monitor of RandR 1.5 by name; neither (w 0 and NULL): the whole root. A rectangle is cut
+ * to the root and grows back with it, a monitor is followed wherever it goes. Read during the call only. */
+struct se_x11_part {
+	struct se_rect rect;
+	const char *monitor;
+};
+
+/* Opens a source; `part` may be NULL: the whole root. Blocks for about ten round trips. Afterwards one thread at a time may use
+ * it (source.h). NULL on failure, with a text that names cause and remedy. Free with se_source_free. */
+struct se_source *se_x11_source_new(const struct se_x11_address *address, const struct se_x11_part *part);
+
+/* Where the picture's first pixel lies on the root window, as of the last poll. Any thread, also while an engine uses it. */
+void se_x11_source_origin(struct se_source *source, int *x, int *y);
 
 /* ---- input by XTest, on a connection of its own ---- */
 
@@ -30,7 +40,10 @@ struct se_x11_input *se_x11_input_new(const struct se_x11_address *address);
 /* Lets go of every key and button this object holds, sends that, and disconnects. NULL is allowed. */
 void se_x11_input_free(struct se_x11_input *self);
 
-/* Pointer to (x, y) of the root window, 0...32767; the server clips to the screen. */
+/* From now on coordinates count from (x, y) of the root window, 0...32767: the origin of a source that shows a part of it. */
+int se_x11_input_offset(struct se_x11_input *self, int x, int y);
+
+/* Pointer to (x, y) from the offset, 0...32767; the server clips to the screen. */
 int se_x11_input_move(struct se_x11_input *self, int x, int y);
 
 /* X button 1...255 (1 left, 2 middle, 3 right, 4-7 wheel, 8 back, 9 forward) pressed or released. */
@@ -58,7 +71,7 @@ int se_x11_input_modifiers(struct se_x11_input *self, uint8_t *keycodes, size_t 
 /* Gives a keycode `count` (1...255) keysyms; returns when the server has told every client. */
 int se_x11_input_bind(struct se_x11_input *self, int keycode, const uint32_t *keysyms, int count);
 
-/* Where the pointer is on the root window, and the modifiers and buttons that are down (X's KeyButMask). */
+/* Where the pointer is from the offset (negative before it), and the modifiers and buttons that are down (X's KeyButMask). */
 int se_x11_input_pointer(struct se_x11_input *self, int *x, int *y, int *state);
 
 /* Grows with each keymap change seen by flush or bind, by whomever; when it has moved, read the keymap again. */
@@ -71,12 +84,20 @@ struct se_x11_version {
 	uint32_t major, minor;
 };
 
+struct se_x11_monitor {
+	char name[128];
+	struct se_rect rect; /* on the root window */
+	int primary;
+};
+
 struct se_x11_probe {
 	char vendor[64];
 	int width, height, depth;
 	int pixels_usable;  /* 1 if the source can read its pixel format */
 	int memory;         /* 2: takes passed descriptors, 1: System V segments, 0: neither */
 	struct se_x11_version shm, damage, xfixes, randr, xtest;
+	int monitor_count;  /* 0 without RandR 1.5; those past 16 are left out */
+	struct se_x11_monitor monitors[16];
 };
 
 /* Connects, looks, disconnects. Negative only if there is no connection. */

@@ -17,6 +17,7 @@ struct se_x11_input {
 	struct se_x11 x11;
 	uint8_t keys[HELD_BYTES], buttons[HELD_BYTES];
 	uint32_t keymap_serial;
+	int offset_x, offset_y; /* of the view on the root window */
 };
 
 static bool held(const uint8_t *set, int number)
@@ -53,11 +54,27 @@ static void drain(struct se_x11_input *self)
 	}
 }
 
+int se_x11_input_offset(struct se_x11_input *self, int x, int y)
+{
+	if (x < 0 || y < 0 || x > INT16_MAX || y > INT16_MAX)
+		return se_error_set(SE_E_INVALID, "input cannot count from (%d, %d); 0 to %d are possible", x, y, INT16_MAX);
+	self->offset_x = x;
+	self->offset_y = y;
+	return 0;
+}
+
+static int16_t on_root(int offset, int coordinate)
+{
+	int sum = offset + coordinate;
+
+	return (int16_t)(sum < INT16_MAX ? sum : INT16_MAX);
+}
+
 int se_x11_input_move(struct se_x11_input *self, int x, int y)
 {
 	if (x < 0 || y < 0 || x > INT16_MAX || y > INT16_MAX)
 		return se_error_set(SE_E_INVALID, "the pointer cannot go to (%d, %d); 0 to %d are possible", x, y, INT16_MAX);
-	fake(self, XCB_MOTION_NOTIFY, 0, (int16_t)x, (int16_t)y);
+	fake(self, XCB_MOTION_NOTIFY, 0, on_root(self->offset_x, x), on_root(self->offset_y, y));
 	return 0;
 }
 
@@ -185,8 +202,8 @@ int se_x11_input_pointer(struct se_x11_input *self, int *x, int *y, int *state)
 
 	if (reply == NULL)
 		return se_x11_reply_error(&self->x11, "QueryPointer", error);
-	*x = reply->root_x;
-	*y = reply->root_y;
+	*x = reply->root_x - self->offset_x;
+	*y = reply->root_y - self->offset_y;
 	*state = reply->mask;
 	free(reply);
 	return 0;

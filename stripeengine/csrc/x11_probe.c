@@ -13,6 +13,7 @@
 
 #include "error.h"
 #include "x11_connection.h"
+#include "x11_monitors.h"
 #include "x11_shm.h"
 
 #define PROBE_BYTES 4096 /* of shared memory: one page shows whether it can be attached */
@@ -53,6 +54,16 @@ static void probe_memory(struct se_x11 *x11, struct se_x11_probe *out)
 	se_x11_shm_destroy(&shm, x11);
 }
 
+static void probe_monitors(struct se_x11 *x11, struct se_x11_probe *out)
+{
+	struct se_x11_monitors monitors;
+
+	if (se_x11_monitors_read(&monitors, x11) < 0)
+		return;
+	out->monitor_count = monitors.count;
+	memcpy(out->monitors, monitors.items, sizeof out->monitors);
+}
+
 int se_x11_probe(const struct se_x11_address *address, struct se_x11_probe *out)
 {
 	struct se_x11 x11;
@@ -74,6 +85,7 @@ int se_x11_probe(const struct se_x11_address *address, struct se_x11_probe *out)
 	PROBE_VERSION(&x11, xcb_randr_id, xcb_randr_query_version, 1, 5, &out->randr);
 	PROBE_VERSION(&x11, xcb_test_id, xcb_test_get_version, 2, 2, &out->xtest);
 	probe_memory(&x11, out);
+	probe_monitors(&x11, out);
 	code = se_x11_alive(&x11);
 	se_x11_close(&x11);
 	return code;

@@ -1,4 +1,4 @@
-/* x11_source.c - an X screen as a picture source: MIT-SHM pixels, XDamage, the XFixes pointer image, RandR sizes.
+/* x11_source.c - an X screen, or a part of it, as a picture source: MIT-SHM pixels, XDamage, the XFixes pointer image, RandR sizes.
  *
  * Owned by one thread at a time, the engine's; every function waits for at most a few round trips to the server.
  *
@@ -8,6 +8,7 @@
  * raised whenever a reply left something behind.
  */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,8 +27,7 @@
 #include "x11_cursor.h"
 #include "x11_damage.h"
 #include "x11_shm.h"
-
-#define SIDE_MAX 16384 /* largest picture of the protocol */
+#include "x11_view.h"
 
 struct x11_source {
 	struct se_source base; /* first: the engine's pointer is ours */
@@ -35,11 +35,12 @@ struct x11_source {
 	struct se_x11_shm shm;
 	struct se_x11_cursor cursor;
 	struct se_x11_damage damage;
+	struct se_x11_view view;          /* as last reported; the server may already be ahead */
+	atomic_uint origin;               /* of view.rect: x << 16 | y, for other threads */
 	uint8_t fixes_event, randr_event; /* event numbers; randr_event 0: no RandR, the size is fixed */
 	unsigned pending;                 /* SE_SOURCE_* bits seen in events and not yet reported */
 	int epoll_fd, wake_fd;            /* -1 until made */
 	bool wake_raised;
-	int width, height; /* as last reported; the server may already be ahead */
 };
 
 static struct x11_source *self_of(struct se_source *source)
@@ -73,10 +74,11 @@ static void handle_event(struct x11_source *self, const xcb_generic_event_t *eve
 	if (type == 0)
 		return;
 	if (type == self->damage.first_event)
-		self->pending |= SE_SOURCE_DAMAGE;
+		self->pending |= se_x11_damage_concerns(&self->damage, event) ? SE_SOURCE_DAMAGE : 0;
 	else if (type == self->fixes_event + XCB_XFIXES_CURSOR_NOTIFY)
 		self->pending |= SE_SOURCE_CURSOR;
-	else if (self->randr_event != 0 && type == self->randr_event + XCB_RANDR_SCREEN_CHANGE_NOTIFY)
+	else if (type == XCB_CONFIGURE_NOTIFY || (self->randr_event != 0 && (type == self->randr_event + XCB_RANDR_SCREEN_CHANGE_NOTIFY ||
+									     type == self->randr_event + XCB_RANDR_NOTIFY)))
 		self->pending |= SE_SOURCE_RESIZED;
 }
 
@@ -92,48 +94,32 @@ static void drain_queued(struct x11_source *self)
 	wake_raise(self);
 }
 
-static int root_size(struct x11_source *self, int *width, int *height)
+/* Adopts where the view is now, with a larger segment if it has outgrown the present one; SE_SOURCE_RESIZED if it has another
+ * size, SE_SOURCE_DAMAGE if it is elsewhere, 0 if all is as it was. */
+static int adopt_view(struct x11_source *self)
 {
-	xcb_generic_error_t *error = NULL;
-	xcb_connection_t *connection = self->x11.connection;
-	xcb_get_geometry_reply_t *reply =
-		se_x11_reply(&self->x11, xcb_get_geometry(connection, self->x11.screen->root).sequence, &error);
-
-	if (reply == NULL)
-		return se_x11_reply_error(&self->x11, "GetGeometry", error);
-	*width = reply->width;
-	*height = reply->height;
-	free(reply);
-	return 0;
-}
-
-/* Adopts the root's size, with a larger segment if it has outgrown the present one; 1 if it changed, 0 if not. */
-static int adopt_size(struct x11_source *self)
-{
-	int width = 0, height = 0;
+	struct se_x11_view now = self->view;
+	struct se_x11_shm larger;
 	size_t bytes;
-	int code = root_size(self, &width, &height);
+	int code, changed = se_x11_view_find(&now, &self->x11);
+	bool resized = now.rect.w != self->view.rect.w || now.rect.h != self->view.rect.h;
 
-	if (code < 0)
-		return code;
-	if (width == self->width && height == self->height)
-		return 0;
-	if (width < 1 || height < 1 || width > SIDE_MAX || height > SIDE_MAX)
-		return se_error_set(SE_E_SOURCE, "the X screen has %dx%d pixels; up to %dx%d are possible", width, height, SIDE_MAX,
-			       SIDE_MAX);
-	bytes = (size_t)width * (size_t)height * 4; /* at most 1 GiB by the check above */
+	if (changed < 0)
+		return changed;
+	bytes = (size_t)now.rect.w * (size_t)now.rect.h * 4; /* at most 1 GiB, the view sees to it */
 	if (bytes > self->shm.size) {
-		struct se_x11_shm larger;
-
 		code = se_x11_shm_create(&larger, &self->x11, bytes);
 		if (code < 0)
 			return code;
 		se_x11_shm_destroy(&self->shm, &self->x11);
 		self->shm = larger;
 	}
-	self->width = width;
-	self->height = height;
-	return 1;
+	self->view = now;
+	if (changed == 0)
+		return 0;
+	atomic_store(&self->origin, (unsigned)now.rect.x << 16 | (unsigned)now.rect.y);
+	se_x11_damage_focus(&self->damage, &self->x11, now.rect);
+	return resized ? SE_SOURCE_RESIZED : SE_SOURCE_DAMAGE;
 }
 
 static int source_poll(struct se_source *source, struct se_region *damage)
@@ -154,13 +140,17 @@ static int source_poll(struct se_source *source, struct se_region *damage)
 	seen = self->pending;
 	self->pending = 0;
 	if (seen & SE_SOURCE_RESIZED) {
-		code = adopt_size(self);
+		code = adopt_view(self);
 		if (code < 0)
 			return code;
-		bits |= code ? SE_SOURCE_RESIZED : 0;
+		bits |= (unsigned)code;
+		if (code != 0)
+			seen |= SE_SOURCE_DAMAGE; /* of a part that was not watched until now */
+		if (code == SE_SOURCE_DAMAGE)
+			se_region_add(damage, (struct se_rect){0, 0, self->view.rect.w, self->view.rect.h});
 	}
 	if (seen & SE_SOURCE_DAMAGE) {
-		code = se_x11_damage_fetch(&self->damage, &self->x11, self->width, self->height, damage);
+		code = se_x11_damage_fetch(&self->damage, &self->x11, damage);
 		if (code < 0)
 			return code;
 		bits |= code ? SE_SOURCE_DAMAGE : 0;
@@ -170,15 +160,14 @@ static int source_poll(struct se_source *source, struct se_region *damage)
 	return (int)bits;
 }
 
-/* Why a grab was refused: SE_E_AGAIN if the screen has a new size, which poll reports next. */
+/* Why a grab was refused: SE_E_AGAIN if the view is elsewhere by now, which poll reports next. */
 static int grab_refused(struct x11_source *self, xcb_generic_error_t *error)
 {
-	int width = 0, height = 0;
-
 	if (error != NULL && error->error_code == XCB_MATCH) {
-		int code = root_size(self, &width, &height);
+		struct se_x11_view now = self->view;
+		int code = se_x11_view_find(&now, &self->x11);
 
-		if (code == 0 && (width != self->width || height != self->height)) {
+		if (code == 1) {
 			self->pending |= SE_SOURCE_RESIZED;
 			code = se_error_set(SE_E_AGAIN, "the X screen is changing its size");
 		}
@@ -196,15 +185,16 @@ static int source_grab(struct se_source *source, int y0, int y1, struct se_image
 	xcb_connection_t *connection = self->x11.connection;
 	xcb_generic_error_t *error = NULL;
 	xcb_shm_get_image_reply_t *reply;
-	size_t stride = (size_t)self->width * 4;
+	struct se_rect view = self->view.rect;
+	size_t stride = (size_t)view.w * 4;
 	int code = 0;
 
-	if (y0 < 0 || y0 >= y1 || y1 > self->height)
-		return se_error_set(SE_E_INVALID, "rows %d to %d of a screen of %d rows cannot be grabbed", y0, y1, self->height);
+	if (y0 < 0 || y0 >= y1 || y1 > view.h)
+		return se_error_set(SE_E_INVALID, "rows %d to %d of a screen of %d rows cannot be grabbed", y0, y1, view.h);
 	reply = se_x11_reply(&self->x11,
-			     xcb_shm_get_image(connection, self->x11.screen->root, 0, (int16_t)y0, (uint16_t)self->width,
-					       (uint16_t)(y1 - y0), ~0u, XCB_IMAGE_FORMAT_Z_PIXMAP, self->shm.segment,
-					       (uint32_t)((size_t)y0 * stride))
+			     xcb_shm_get_image(connection, self->x11.screen->root, (int16_t)view.x, (int16_t)(view.y + y0),
+					       (uint16_t)view.w, (uint16_t)(y1 - y0), ~0u, XCB_IMAGE_FORMAT_Z_PIXMAP,
+					       self->shm.segment, (uint32_t)((size_t)y0 * stride))
 				     .sequence,
 			     &error);
 	if (reply == NULL)
@@ -215,8 +205,8 @@ static int source_grab(struct se_source *source, int y0, int y1, struct se_image
 		return code;
 	out->pixels = self->shm.pixels;
 	out->stride = stride;
-	out->width = self->width;
-	out->height = self->height;
+	out->width = view.w;
+	out->height = view.h;
 	return 0;
 }
 
@@ -239,8 +229,16 @@ static int source_fd(struct se_source *source)
 
 static void source_size(struct se_source *source, int *width, int *height)
 {
-	*width = self_of(source)->width;
-	*height = self_of(source)->height;
+	*width = self_of(source)->view.rect.w;
+	*height = self_of(source)->view.rect.h;
+}
+
+void se_x11_source_origin(struct se_source *source, int *x, int *y)
+{
+	unsigned origin = atomic_load(&self_of(source)->origin);
+
+	*x = (int)(origin >> 16);
+	*y = (int)(origin & 0xffff);
 }
 
 static int source_wants_scan(struct se_source *source)
@@ -308,16 +306,22 @@ static int negotiate(struct x11_source *self)
 	return code;
 }
 
-/* Asks for events before the size is read, so that a resize in between is not missed. */
+/* Asks for events before the size is read, so that a resize in between is not missed. Of monitors that were only defined anew a
+ * server tells by a ConfigureNotify of the root. */
 static int subscribe(struct x11_source *self)
 {
 	xcb_connection_t *connection = self->x11.connection;
 	xcb_window_t root = self->x11.screen->root;
+	uint32_t events = XCB_EVENT_MASK_STRUCTURE_NOTIFY;
 
 	if (self->randr_event != 0)
-		xcb_randr_select_input(connection, root, XCB_RANDR_NOTIFY_MASK_SCREEN_CHANGE);
+		xcb_randr_select_input(connection, root,
+				       XCB_RANDR_NOTIFY_MASK_SCREEN_CHANGE |
+					       (self->view.monitor[0] ? XCB_RANDR_NOTIFY_MASK_CRTC_CHANGE : 0));
+	if (self->view.monitor[0])
+		xcb_change_window_attributes(connection, root, XCB_CW_EVENT_MASK, &events);
 	xcb_xfixes_select_cursor_input(connection, root, XCB_XFIXES_CURSOR_NOTIFY_MASK_DISPLAY_CURSOR);
-	return se_x11_damage_watch(&self->damage, &self->x11);
+	return se_x11_damage_watch(&self->damage, &self->x11, self->view.whole);
 }
 
 static int make_descriptor(struct x11_source *self)
@@ -343,7 +347,7 @@ static const struct se_source_vtable VTABLE = {
 	.wants_scan = source_wants_scan,
 };
 
-struct se_source *se_x11_source_new(const struct se_x11_address *address)
+struct se_source *se_x11_source_new(const struct se_x11_address *address, const struct se_x11_part *part)
 {
 	struct x11_source *self = calloc(1, sizeof *self);
 	int code;
@@ -354,7 +358,9 @@ struct se_source *se_x11_source_new(const struct se_x11_address *address)
 	}
 	self->base.vtable = &VTABLE;
 	self->epoll_fd = self->wake_fd = -1;
-	code = se_x11_open(&self->x11, address);
+	code = se_x11_view_init(&self->view, part);
+	if (code == 0)
+		code = se_x11_open(&self->x11, address);
 	if (code == 0)
 		code = se_x11_check_pixels(&self->x11);
 	if (code == 0)
@@ -366,7 +372,7 @@ struct se_source *se_x11_source_new(const struct se_x11_address *address)
 	if (code == 0)
 		code = subscribe(self);
 	if (code == 0)
-		code = adopt_size(self);
+		code = adopt_view(self);
 	if (code < 0) {
 		source_destroy(&self->base);
 		return NULL;

@@ -132,6 +132,32 @@ def test_dump_decodes_to_the_screen(server: XServer, tmp_path: Path) -> None:
         assert all(abs(int(a) - b) <= 3 for a, b in zip(picture[y, x], colour, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("part", "size"), [(("--rect", "200x100+300+400"), (200, 80)), (("--monitor", "CORNER"), (160, 120))]
+)
+def test_a_part_of_the_screen_is_captured(
+    server: XServer, tmp_path: Path, part: tuple[str, str], size: tuple[int, int]
+) -> None:
+    path = tmp_path / "part.dump"
+    server.run("xrandr", "--setmonitor", "CORNER", "160/40x120/30+480+360", "none")
+    try:
+        done = capture(server, *part, "--dump", str(path), "--seconds", "0.5", "--json")
+    finally:
+        server.run("xrandr", "--delmonitor", "CORNER")
+    assert (done.returncode, done.stderr) == (0, "")
+    decoder = Decoder()
+    for record in read_dump(path):
+        decoder.apply(record.message)
+    assert decoder.picture.shape == (size[1], size[0], 3)
+
+
+def test_a_monitor_that_is_not_there_is_one_line_and_code_2(server: XServer) -> None:
+    done = capture(server, "--monitor", "NONE", "--seconds", "0.5")
+    assert done.returncode == 2
+    assert "has no monitor 'NONE'; it has: screen" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt_ends_with_a_report(server: XServer, tmp_path: Path, number: signal.Signals) -> None:
     path = tmp_path / "dump"
@@ -201,6 +227,9 @@ def test_capture_does_not_import_numpy(server: XServer) -> None:
         (["--display", ":4999", "--seconds", "0"], "--seconds must be more than 0"),
         (["--display", ":4999", "--seconds", "nan"], "--seconds must be more than 0"),
         (["--display", ":4999", "--seconds", "soon"], "invalid float value: 'soon'"),
+        (["--display", ":4999", "--rect", "10,10,20,20"], "--rect needs WIDTHxHEIGHT+X+Y"),
+        (["--display", ":4999", "--rect", "0x10+0+0"], "at least one pixel"),
+        (["--display", ":4999", "--rect", "1x1+0+0", "--monitor", "A"], "not allowed with argument --rect"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
     ],
 )

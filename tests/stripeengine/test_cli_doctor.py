@@ -57,6 +57,7 @@ def test_a_good_display_shows_its_extensions() -> None:
         assert "320x240, depth 24" in found["display"]["detail"]
         assert found["MIT-SHM"]["detail"] == "1.2"
         assert {found[name]["state"] for name in ("DAMAGE", "XFIXES", "RANDR", "XTEST", "shared memory")} == {"ok"}
+        assert found["monitors"]["detail"] == "screen 320x240+0+0"
         readable = run("doctor", "--display", server.display, server=server)
         assert "MIT-SHM" in readable.stdout
 
