@@ -11,6 +11,7 @@
 #define SHARE 16          /* a further rectangle of a candidate saves at least that part of all it could */
 #define VAIN_MOST 4       /* tile searches in vain, after which only one in RETRY is made */
 #define RETRY 4
+#define WITNESSES 16     /* probes; where so many see nothing of any candidate, nothing has moved */
 #define CANDIDATES (2 * SE_MOTION_CANDIDATES + 2) /* a guess, rows, columns, tiles */
 
 enum { TOP, BOTTOM, LEFT, RIGHT }; /* sides */
@@ -307,6 +308,9 @@ static void try_candidates(struct search *search)
 {
 	bool explained = search->best >= se_motion_enough(&search->probes);
 
+	/* A page that was turned: by chance a few of its lines are lines of the old one. An examination reads all. */
+	if (search->best == 0 && search->probes.count >= WITNESSES)
+		return;
 	for (int i = 0; i < search->candidate_count && search->count < SE_MOTION_MAX; i++) {
 		struct se_motion_vector by = search->candidates[i].by;
 
