@@ -1,17 +1,14 @@
 /* tiles.c - what the viewers have of each tile, and what is still to be sent. */
-#include "tiles.h"
-
 #include <stdlib.h>
 #include <string.h>
 
 #include "error.h"
-#include "motion.h"
+#include "tiles_private.h"
 
 static int min_int(int a, int b)
 {
 	return a < b ? a : b;
 }
-
 
 static void set_state(struct se_tiles *self, struct se_tile *tile, uint8_t state, uint8_t quality)
 {
@@ -21,7 +18,7 @@ static void set_state(struct se_tiles *self, struct se_tile *tile, uint8_t state
 	tile->quality = quality;
 }
 
-static void set_clean(struct se_tiles *self, struct se_tile *tile)
+void se_tile_set_clean(struct se_tiles *self, struct se_tile *tile)
 {
 	if (!tile->dirty)
 		return;
@@ -32,7 +29,7 @@ static void set_clean(struct se_tiles *self, struct se_tile *tile)
 		self->dirty_bounds = (struct se_rect){ 0, 0, 0, 0 };
 }
 
-static void set_dirty(struct se_tiles *self, struct se_tile *tile, struct se_rect rect, int x0, int y0, int x1, int y1)
+void se_tile_set_dirty(struct se_tiles *self, struct se_tile *tile, struct se_rect rect, int x0, int y0, int x1, int y1)
 {
 	self->taken -= tile->taken;
 	tile->taken = false;
@@ -98,96 +95,6 @@ struct se_rect se_tiles_snap(const struct se_tiles *self, struct se_rect rect)
 	                         (struct se_rect){ 0, 0, self->width, self->height });
 }
 
-/* Differences of one row in colour, each pixel's gathered in `columns`. */
-static uint32_t compare_row(const uint8_t *a, const uint8_t *b, int count, uint32_t columns[SE_TILE])
-{
-	static const uint8_t mask_bytes[4] = { 255, 255, 255, 0 };
-	uint32_t pixels_a[SE_TILE], pixels_b[SE_TILE], mask, any = 0;
-
-	memcpy(&mask, mask_bytes, 4);
-	if (count == SE_TILE) { /* a constant count lets the compiler use vectors */
-		memcpy(pixels_a, a, sizeof pixels_a);
-		memcpy(pixels_b, b, sizeof pixels_b);
-		for (int i = 0; i < SE_TILE; i++) {
-			uint32_t difference = (pixels_a[i] ^ pixels_b[i]) & mask;
-
-			columns[i] |= difference;
-			any |= difference;
-		}
-		return any;
-	}
-	for (int i = 0; i < count; i++) {
-		memcpy(pixels_a, a + i * 4, 4);
-		memcpy(pixels_b, b + i * 4, 4);
-		columns[i] |= (pixels_a[0] ^ pixels_b[0]) & mask;
-		any |= (pixels_a[0] ^ pixels_b[0]) & mask;
-	}
-	return any;
-}
-
-static void compare_tile(struct se_tiles *self, struct se_tile *tile, struct se_rect rect,
-                         const struct se_picture *shown, const struct se_picture *wanted, uint64_t now)
-{
-	uint32_t columns[SE_TILE] = { 0 };
-	int x0 = 0, x1 = rect.w, y0 = -1, y1 = 0;
-
-	if (tile->state == SE_TILE_UNKNOWN) {
-		tile->changed_us = now;
-		set_dirty(self, tile, rect, 0, 0, rect.w, rect.h);
-		return;
-	}
-	for (int y = 0; y < rect.h; y++) {
-		if (!compare_row(se_picture_at(shown, rect.x, rect.y + y), se_picture_at(wanted, rect.x, rect.y + y), rect.w,
-		                 columns))
-			continue;
-		y0 = y0 < 0 ? y : y0;
-		y1 = y + 1;
-	}
-	if (y0 < 0) {
-		set_clean(self, tile);
-		return;
-	}
-	while (columns[x0] == 0)
-		x0++;
-	while (columns[x1 - 1] == 0)
-		x1--;
-	tile->changed_us = now;
-	set_dirty(self, tile, rect, x0, y0, x1, y1);
-}
-
-static bool holds(struct se_rect outer, struct se_rect inner)
-{
-	return inner.x >= outer.x && inner.y >= outer.y && inner.x + inner.w <= outer.x + outer.w &&
-	       inner.y + inner.h <= outer.y + outer.h;
-}
-
-static bool any_holds(const struct se_rect *rects, int count, struct se_rect rect)
-{
-	for (int i = 0; i < count; i++)
-		if (holds(rects[i], rect))
-			return true;
-	return false;
-}
-
-void se_tiles_compare(struct se_tiles *self, const struct se_picture *shown, const struct se_picture *wanted,
-                      struct se_rect rect, const struct se_tiles_known *known, uint64_t now)
-{
-	struct se_rect range = se_tiles_touched(rect);
-
-	for (int row = range.y; row < range.y + range.h; row++)
-		for (int column = range.x; column < range.x + range.w; column++) {
-			struct se_rect rect_of = se_tile_rect(self, column, row);
-			struct se_tile *tile = se_tile_at(self, column, row);
-
-			if (any_holds(known->rects, known->count, rect_of))
-				continue;
-			if (tile->state != SE_TILE_UNKNOWN && known->motion && se_motion_unchanged(known->motion, rect_of))
-				set_clean(self, tile);
-			else
-				compare_tile(self, tile, rect_of, shown, wanted, now);
-		}
-}
-
 static bool is_worse(uint8_t state, uint8_t quality, const struct se_tile *than)
 {
 	return state > than->state || (state == than->state && state == SE_TILE_LOSSY && quality < than->quality);
@@ -214,13 +121,13 @@ static void move_tile(struct se_tiles *self, int column, int row, struct se_rect
 	struct se_tile *tile = se_tile_at(self, column, row);
 	struct se_rect all = se_tile_rect(self, column, row), part = se_rect_intersect(all, rect);
 	struct se_tile worst = worst_of(self, (struct se_rect){ part.x - dx, part.y - dy, part.w, part.h });
-	bool whole = holds(rect, all);
+	bool whole = se_rect_holds(rect, all);
 
 	if (whole || is_worse(worst.state, worst.quality, tile))
 		set_state(self, tile, worst.state, worst.quality);
 	tile->changed_us = now;
 	if (whole)
-		set_clean(self, tile);
+		se_tile_set_clean(self, tile);
 }
 
 void se_tiles_move(struct se_tiles *self, struct se_rect rect, int dx, int dy, uint64_t now)
@@ -241,8 +148,8 @@ void se_tiles_move(struct se_tiles *self, struct se_rect rect, int dx, int dy, u
 				struct se_tile *tile = se_tile_at(self, column, row);
 
 				tile->changed_us = now;
-				if (tile->dirty && holds(rect, se_tile_rect(self, column, row)))
-					set_clean(self, tile);
+				if (tile->dirty && se_rect_holds(rect, se_tile_rect(self, column, row)))
+					se_tile_set_clean(self, tile);
 			}
 		}
 	}
@@ -258,10 +165,10 @@ void se_tiles_sent(struct se_tiles *self, struct se_rect rect, enum se_tile_stat
 			struct se_rect all = se_tile_rect(self, column, row);
 			struct se_rect box = dirty_box(tile, all);
 
-			if (holds(rect, all) || is_worse((uint8_t)state, (uint8_t)quality, tile))
+			if (se_rect_holds(rect, all) || is_worse((uint8_t)state, (uint8_t)quality, tile))
 				set_state(self, tile, (uint8_t)state, (uint8_t)quality);
-			if (tile->taken && holds(rect, box))
-				set_clean(self, tile);
+			if (tile->taken && se_rect_holds(rect, box))
+				se_tile_set_clean(self, tile);
 		}
 }
 
@@ -282,7 +189,7 @@ void se_tiles_touch(struct se_tiles *self, struct se_rect rect, uint64_t now)
 			if (tile->state == SE_TILE_UNKNOWN)
 				part = all;
 			tile->changed_us = now;
-			set_dirty(self, tile, all, part.x - all.x, part.y - all.y, part.x + part.w - all.x, part.y + part.h - all.y);
+			se_tile_set_dirty(self, tile, all, part.x - all.x, part.y - all.y, part.x + part.w - all.x, part.y + part.h - all.y);
 		}
 }
 
@@ -297,7 +204,7 @@ void se_tiles_take(struct se_tiles *self, struct se_rect rect, struct se_picture
 			struct se_tile *tile = se_tile_at(self, column, row);
 			struct se_rect box = dirty_box(tile, se_tile_rect(self, column, row));
 
-			if (!tile->dirty || tile->taken || !holds(rect, box))
+			if (!tile->dirty || tile->taken || !se_rect_holds(rect, box))
 				continue;
 			tile->taken = true;
 			self->taken++;
@@ -338,7 +245,7 @@ void se_tiles_forget(struct se_tiles *self, struct se_rect rect, uint64_t now)
 
 			set_state(self, tile, SE_TILE_UNKNOWN, 0);
 			tile->changed_us = now;
-			set_dirty(self, tile, all, 0, 0, all.w, all.h);
+			se_tile_set_dirty(self, tile, all, 0, 0, all.w, all.h);
 		}
 }
 
