@@ -147,7 +147,7 @@ static void *consume(void *argument)
 	struct pollfd fd = { se_engine_fd(self->engine), POLLIN, 0 };
 	int quiet = 0;
 
-	while (quiet < 5) {
+	while (quiet < 15) { /* an emulator takes its time */
 		uint64_t count;
 		struct se_frame *frame;
 		struct se_cursor_copy *cursor = se_engine_cursor(self->engine);
