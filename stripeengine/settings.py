@@ -79,8 +79,8 @@ class EngineSettings:
 
     mode: str = _setting(
         "jpeg",
-        "How changes are encoded: single pictures (jpeg), a video stream per stripe (h264), each change in its "
-        "cheapest form (auto), or every frame exact (lossless).",
+        "How changes are encoded: copies, fills and single pictures (jpeg), a video stream per stripe (h264), each "
+        "change in its cheapest form (auto), or every frame exact (lossless).",
         choices=("jpeg", "h264", "auto", "lossless"),
     )
     framerate: int = _setting(60, "Most frames sent in a second.", minimum=1, maximum=240, unit="frames/s")
@@ -92,12 +92,20 @@ class EngineSettings:
     jpeg_quality: int = _setting(
         70, "Quality of changes sent as JPEG while they move.", minimum=1, maximum=100, unit="quality"
     )
-    paint_over: bool = _setting(True, "Send an area once more in better quality when it has come to rest.")
+    paint_over: bool = _setting(
+        True,
+        "Send an area once more in better quality when it has come to rest; in auto mode only a large video, and "
+        "everything without lossless_when_still.",
+    )
     paint_over_jpeg_quality: int = _setting(
-        92, "Quality of an area at rest in JPEG mode.", minimum=1, maximum=100, unit="quality"
+        92, "In jpeg and auto mode, quality of an area that is painted over.", minimum=1, maximum=100, unit="quality"
     )
     paint_over_trigger_frames: int = _setting(
-        15, "How long an area must be still before it is painted over.", minimum=1, maximum=600, unit="frame periods"
+        15,
+        "In jpeg and h264 mode, how long an area must be still before it is painted over.",
+        minimum=1,
+        maximum=600,
+        unit="frame periods",
     )
     h264_crf: int = _setting(
         25, "H.264 rate factor while a stripe moves; lower is better and larger.", minimum=5, maximum=50, unit="CRF"
@@ -107,7 +115,8 @@ class EngineSettings:
     )
     stripe_height: int = _setting(
         0,
-        "Height of a stripe; 0 chooses by mode: 64 for JPEG, at most 8 stripes for H.264.",
+        "Height of a stripe, which is a video stream in h264 mode and elsewhere only how changes are looked for; 0 "
+        "chooses: at most 8 stripes in h264 mode, 64 pixels elsewhere.",
         minimum=0,
         maximum=1024,
         step=16,
@@ -126,14 +135,14 @@ class EngineSettings:
     )
     repair_delay_ms: int = _setting(
         200,
-        "In auto mode, how long a place must be still before it is sent exactly.",
+        "In auto mode, how long a place must be still before it is sent exactly or painted over.",
         minimum=20,
         maximum=5000,
         unit="ms",
     )
     max_kbps: int = _setting(
         0,
-        "In auto and lossless mode, most kilobits sent in a second: first quality falls, then frames are left out; "
+        "In all modes but h264, most kilobits sent in a second: first quality falls, then frames are left out; "
         "0 sets no bound.",
         minimum=0,
         maximum=1000000,

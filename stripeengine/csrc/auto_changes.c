@@ -231,15 +231,17 @@ int se_auto_take_changes(struct se_engine *engine, uint64_t now)
 	struct se_auto *self = &engine->automatic;
 	struct se_rect regions[SE_ACTIVITY_REGIONS];
 	int count = se_auto_regions(self, regions, NULL), code = find_changes(engine, now);
-	bool is_auto = engine->settings.mode == SE_MODE_AUTO;
+	int mode = engine->settings.mode;
 	struct se_picture wanted = image_of(engine);
 
 	if (code < 0)
 		return code;
+	self->blocks.text = mode == SE_MODE_JPEG ? SE_FORM_JPEG : SE_FORM_LOSSLESS;
+	self->blocks.photo = mode == SE_MODE_LOSSLESS ? SE_FORM_LOSSLESS : SE_FORM_JPEG;
 	code = se_blocks_collect(&self->blocks, &self->tiles, &wanted, regions, count);
 	if (code < 0)
 		return code;
-	if (is_auto)
+	if (mode == SE_MODE_AUTO)
 		touch(engine, now);
 	if (follow_videos(engine, now)) {
 		count = se_auto_regions(self, regions, NULL);
@@ -247,13 +249,11 @@ int se_auto_take_changes(struct se_engine *engine, uint64_t now)
 		if (code < 0)
 			return code;
 	}
-	for (size_t i = 0; i < self->blocks.count; i++) {
+	for (size_t i = 0; i < self->blocks.count && mode == SE_MODE_AUTO; i++) {
 		struct se_block *block = &self->blocks.items[i];
 
-		if (block->form == SE_FORM_JPEG && is_auto)
+		if (block->form == SE_FORM_JPEG)
 			block->fast = se_activity_rate(self->activity, block->box, now) >= FAST_RATE;
-		else if (block->form == SE_FORM_JPEG)
-			block->form = SE_FORM_LOSSLESS;
 	}
 	se_blocks_merge(&self->blocks, regions, count);
 	return SE_OK;

@@ -222,11 +222,6 @@ static int quality_of(const struct se_engine *engine, const struct se_block *blo
 	return quality;
 }
 
-static bool repaired_later(const struct se_settings *settings, int quality)
-{
-	return settings->lossless_when_still || (settings->paint_over && settings->paint_over_jpeg_quality > quality);
-}
-
 int se_auto_add_blocks(struct se_engine *engine, uint64_t now)
 {
 	struct se_auto *self = &engine->automatic;
@@ -248,7 +243,7 @@ int se_auto_add_blocks(struct se_engine *engine, uint64_t now)
 			break;
 		case SE_FORM_JPEG:
 			quality = quality_of(engine, block);
-			code = se_auto_add_jpeg(engine, block->box, quality, !repaired_later(&engine->settings, quality));
+			code = se_auto_add_jpeg(engine, block->box, quality, !se_auto_repairs_later(&engine->settings, quality));
 			break;
 		case SE_FORM_VIDEO:
 			se_region_add(&changed[index[block->video]], block->box);

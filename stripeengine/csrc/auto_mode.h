@@ -1,10 +1,10 @@
-/* auto_mode.h - the state of the modes auto and lossless, which send each change in its cheapest form.
+/* auto_mode.h - the state of the modes jpeg, auto and lossless, which send each change in the cheapest of their forms.
  *
  * engine_auto.c   one frame, from what has changed to finished messages; entering and leaving the modes
  * auto_budget.c   how much of it may be sent now
  * auto_changes.c  what has changed: copies, dirty tiles, video regions, forms
  * auto_forms.c    from forms to jobs, from jobs to ops, and what a sent op means for the tiles
- * auto_repair.c   what was lossy is sent exactly once it is at rest
+ * auto_repair.c   what was lossy is sent exactly, or in better quality, once it is at rest
  * auto_snapshot.c the whole picture for a newcomer
  *
  * Engine thread only; encoding in the pool. The engine's reference picture is what viewers have once all finished messages have
@@ -43,12 +43,6 @@ struct se_auto_op {
 	int quality; /* JPEG */
 };
 
-struct se_repair {
-	struct se_rect rect;
-	uint64_t changed_us;
-	bool is_jpeg; /* a better JPEG, not the exact pixels */
-};
-
 struct se_auto {
 	bool ready; /* everything below has the size of the picture */
 	bool fresh; /* when not ready: viewers start from nothing (a resize), not from another mode */
@@ -59,8 +53,7 @@ struct se_auto {
 	struct se_rect scrolled[SE_AUTO_AREAS + 1]; /* areas in which this frame has found moves */
 	int scrolled_count;
 	struct se_blocks blocks;
-	struct se_repair *repairs; /* what is due, for the frame being made */
-	size_t repair_count, repair_capacity;
+	struct se_blocks repairs; /* what is due, for the frame being made */
 	struct se_batch batches[SE_AUTO_BATCHES];
 	struct se_op *ops; /* of the frame being made */
 	struct se_auto_op *origins;
@@ -120,7 +113,10 @@ void se_auto_choose(struct se_engine *engine, uint64_t now);
 /* Notes what this frame really took. */
 void se_auto_account(struct se_auto *self, size_t bytes, uint64_t now);
 
-/* auto_repair.c: adds what is due, if nothing more urgent is left over. */
+/* auto_repair.c: true if what was sent with losses, at that JPEG quality, is sent again once it is at rest. */
+bool se_auto_repairs_later(const struct se_settings *settings, int quality);
+
+/* Adds what is due, if nothing more urgent is left over. */
 int se_auto_add_repairs(struct se_engine *engine, uint64_t now);
 
 /* When the next repair is due. */

@@ -1,9 +1,12 @@
-/* auto_repair.c - what was sent with losses is sent again, exactly, once it is at rest. Engine thread.
+/* auto_repair.c - what was sent with losses is sent again, exactly or in better quality, once it is at rest. Engine thread.
  *
  * Each tile counts from its own last change, so nothing that keeps changing elsewhere delays it. The most recently changed
  * comes first: that is where people look.
  */
+#include <limits.h>
+
 #include "auto_mode.h"
+#include "content.h"
 #include "engine_private.h"
 #include "error.h"
 
@@ -11,23 +14,32 @@
 #define FRAME_REPAIRS 1024 /* and rectangles */
 #define BLOCK_TILES (SE_BLOCK / SE_TILE)
 
-enum remedy { REMEDY_NONE, REMEDY_EXACT, REMEDY_JPEG };
-
-/* What betters a tile with these settings. */
-static enum remedy remedy_for(const struct se_settings *settings, const struct se_tile *tile)
+static bool ends_exact(const struct se_settings *settings)
 {
-	if (tile->state == SE_TILE_EXACT || tile->dirty)
-		return REMEDY_NONE;
-	if (settings->mode == SE_MODE_LOSSLESS || settings->lossless_when_still)
-		return REMEDY_EXACT;
-	if (settings->paint_over && (tile->state != SE_TILE_LOSSY || tile->quality < settings->paint_over_jpeg_quality))
-		return REMEDY_JPEG;
-	return REMEDY_NONE;
+	return settings->mode == SE_MODE_LOSSLESS || (settings->mode == SE_MODE_AUTO && settings->lossless_when_still);
+}
+
+bool se_auto_repairs_later(const struct se_settings *settings, int quality)
+{
+	return ends_exact(settings) || (settings->paint_over && settings->paint_over_jpeg_quality > quality);
+}
+
+/* True if a tile has losses which, with these settings, are to be bettered. */
+static bool has_remedy(const struct se_settings *settings, const struct se_tile *tile)
+{
+	return tile->state != SE_TILE_EXACT && !tile->dirty && se_auto_repairs_later(settings, tile->quality);
 }
 
 static uint64_t due_of(const struct se_settings *settings, const struct se_tile *tile)
 {
-	return settings->mode == SE_MODE_LOSSLESS ? 0 : tile->changed_us + (uint64_t)settings->repair_delay_ms * 1000u;
+	switch (settings->mode) {
+	case SE_MODE_LOSSLESS:
+		return 0;
+	case SE_MODE_JPEG:
+		return tile->changed_us + (uint64_t)settings->paint_over_trigger_frames * 1000000u / (uint64_t)settings->framerate;
+	default:
+		return tile->changed_us + (uint64_t)settings->repair_delay_ms * 1000u;
+	}
 }
 
 static bool in_video(const struct se_auto *self, struct se_rect rect)
@@ -50,70 +62,116 @@ uint64_t se_auto_find_repair(struct se_engine *engine)
 		for (int column = 0; column < tiles->columns; column++) {
 			const struct se_tile *tile = se_tile_at(tiles, column, row);
 
-			if (remedy_for(&engine->settings, tile) != REMEDY_NONE && due_of(&engine->settings, tile) < due &&
+			if (has_remedy(&engine->settings, tile) && due_of(&engine->settings, tile) < due &&
 			    !in_video(self, se_tile_rect(tiles, column, row)))
 				due = due_of(&engine->settings, tile);
 		}
 	return due;
 }
 
-static int add_repair(struct se_auto *self, struct se_repair repair)
+/* `lone`: stays as it is. So do those that share a batch anyway, and all with a rate bound, which a large one might be too much for. */
+static int add_repair(struct se_engine *engine, int column, int row, struct se_rect rect, uint64_t changed_us, bool lone)
 {
-	if (self->repair_count == self->repair_capacity) {
-		size_t capacity = self->repair_capacity ? self->repair_capacity * 2 : 64;
-		struct se_repair *repairs = realloc(self->repairs, capacity * sizeof *repairs);
+	struct se_auto *self = &engine->automatic;
+	struct se_block *repair = se_blocks_add(&self->repairs);
+	bool is_exact = ends_exact(&engine->settings);
 
-		if (!repairs)
-			return se_error_set(SE_E_NOMEM, "out of memory: %zu repairs", capacity);
-		self->repairs = repairs;
-		self->repair_capacity = capacity;
-	}
-	self->repairs[self->repair_count++] = repair;
+	if (!repair)
+		return SE_E_NOMEM;
+	repair->column = column / BLOCK_TILES;
+	repair->row = row / BLOCK_TILES;
+	repair->box = rect;
+	repair->changed_us = changed_us;
+	repair->form = is_exact ? SE_FORM_LOSSLESS : SE_FORM_JPEG;
+	repair->cost = INT_MAX; /* merged as it is; the cost of those that are sent is estimated then */
+	repair->lone = lone || is_exact || self->available != SE_BUDGET_UNLIMITED;
 	return SE_OK;
 }
 
-/* Lists the due tiles of the block that begins at that tile: as one box, or each on its own where a video is close.
- * The box may hold tiles that are not due: sent again, they are no worse. */
+static bool is_due(const struct se_engine *engine, int column, int row, uint64_t now)
+{
+	const struct se_tiles *tiles = &engine->automatic.tiles;
+	const struct se_tile *tile = se_tile_at(tiles, column, row);
+
+	return has_remedy(&engine->settings, tile) && due_of(&engine->settings, tile) <= now &&
+	       !in_video(&engine->automatic, se_tile_rect(tiles, column, row));
+}
+
+/* True if nothing in the rectangle waits to be sent, nor has changed just now. */
+static bool is_settled(const struct se_engine *engine, struct se_rect rect, uint64_t now)
+{
+	struct se_rect range = se_tiles_touched(rect);
+
+	for (int row = range.y; row < range.y + range.h; row++)
+		for (int column = range.x; column < range.x + range.w; column++) {
+			const struct se_tile *tile = se_tile_at(&engine->automatic.tiles, column, row);
+
+			if (tile->dirty || due_of(&engine->settings, tile) > now)
+				return false;
+		}
+	return true;
+}
+
+/* Lists the due tiles of the range, neighbours in a row together. */
+static int list_runs(struct se_engine *engine, struct se_rect range, uint64_t now)
+{
+	struct se_auto *self = &engine->automatic;
+	int code = SE_OK;
+
+	for (int row = range.y; row < range.y + range.h; row++)
+		for (int column = range.x; column < range.x + range.w && code == SE_OK; column++) {
+			struct se_rect run = { 0, 0, 0, 0 };
+			uint64_t changed_us = 0;
+			int first = column;
+
+			for (; column < range.x + range.w && is_due(engine, column, row, now); column++) {
+				const struct se_tile *tile = se_tile_at(&self->tiles, column, row);
+
+				run = se_rect_union(run, se_tile_rect(&self->tiles, column, row));
+				changed_us = tile->changed_us > changed_us ? tile->changed_us : changed_us;
+			}
+			if (!se_rect_empty(run))
+				code = add_repair(engine, first, row, run, changed_us, true);
+		}
+	return code;
+}
+
+/* Lists the due tiles of the block that begins at that tile: as one box, or by runs where a video is close. The box may hold
+ * tiles that are not due: sent again exactly, they are no worse. As a JPEG they might be, so where one is busy it is left out. */
 static int list_block(struct se_engine *engine, int column, int row, uint64_t now)
 {
 	struct se_auto *self = &engine->automatic;
 	const struct se_tiles *tiles = &self->tiles;
-	struct se_rect block = se_rect_intersect((struct se_rect){ column * SE_TILE, row * SE_TILE, SE_BLOCK, SE_BLOCK },
-	                                         (struct se_rect){ 0, 0, tiles->width, tiles->height });
-	bool video_close = in_video(self, block);
-	struct se_repair all = { .rect = { 0, 0, 0, 0 } };
-	int code = SE_OK;
+	struct se_rect block = se_rect_intersect((struct se_rect){ column, row, BLOCK_TILES, BLOCK_TILES },
+	                                         (struct se_rect){ 0, 0, tiles->columns, tiles->rows });
+	struct se_rect all = { 0, 0, 0, 0 };
+	uint64_t changed_us = 0;
 
-	for (int y = row; y < row + BLOCK_TILES && y < tiles->rows; y++)
-		for (int x = column; x < column + BLOCK_TILES && x < tiles->columns; x++) {
+	for (int y = block.y; y < block.y + block.h; y++)
+		for (int x = block.x; x < block.x + block.w; x++) {
 			const struct se_tile *tile = se_tile_at(tiles, x, y);
-			struct se_rect rect = se_tile_rect(tiles, x, y);
-			enum remedy remedy = remedy_for(&engine->settings, tile);
 
-			if (remedy == REMEDY_NONE || due_of(&engine->settings, tile) > now || (video_close && in_video(self, rect)))
+			if (!is_due(engine, x, y, now))
 				continue;
-			if (video_close) {
-				code = add_repair(self, (struct se_repair){ rect, tile->changed_us, remedy == REMEDY_JPEG });
-				if (code < 0)
-					return code;
-				continue;
-			}
-			all.rect = se_rect_union(all.rect, rect);
-			all.is_jpeg = remedy == REMEDY_JPEG;
-			all.changed_us = tile->changed_us > all.changed_us ? tile->changed_us : all.changed_us;
+			all = se_rect_union(all, se_tile_rect(tiles, x, y));
+			changed_us = tile->changed_us > changed_us ? tile->changed_us : changed_us;
 		}
-	return se_rect_empty(all.rect) ? SE_OK : add_repair(self, all);
+	if (se_rect_empty(all))
+		return SE_OK;
+	if (in_video(self, all) || (!ends_exact(&engine->settings) && !is_settled(engine, all, now)))
+		return list_runs(engine, block, now);
+	return add_repair(engine, column, row, all, changed_us, false);
 }
 
 static int latest_first(const void *a, const void *b)
 {
-	const struct se_repair *left = a, *right = b;
+	const struct se_block *left = a, *right = b;
 
 	if (left->changed_us != right->changed_us)
 		return left->changed_us < right->changed_us ? 1 : -1;
-	if (left->rect.y != right->rect.y)
-		return left->rect.y < right->rect.y ? -1 : 1;
-	return left->rect.x < right->rect.x ? -1 : 1;
+	if (left->box.y != right->box.y)
+		return left->box.y < right->box.y ? -1 : 1;
+	return left->box.x < right->box.x ? -1 : left->box.x > right->box.x;
 }
 
 static int add_exact(struct se_engine *engine, struct se_rect rect, int64_t *bytes)
@@ -127,6 +185,9 @@ static int add_exact(struct se_engine *engine, struct se_rect rect, int64_t *byt
 
 static int add_jpeg(struct se_engine *engine, struct se_rect rect, int64_t *bytes)
 {
+	if (rect.w <= SE_BLOCK && rect.h <= SE_BLOCK &&
+	    se_block_is_tiny(rect, se_content_sample(&engine->reference, rect).cost))
+		return add_exact(engine, rect, bytes);
 	*bytes = 700 + se_rect_area(rect) / 2;
 	return se_auto_add_jpeg(engine, rect, engine->settings.paint_over_jpeg_quality, true);
 }
@@ -135,9 +196,9 @@ int se_auto_add_repairs(struct se_engine *engine, uint64_t now)
 {
 	struct se_auto *self = &engine->automatic;
 	int64_t most = engine->settings.mode == SE_MODE_LOSSLESS ? INT64_MAX : FRAME_BYTES, spent = 0;
-	int code = SE_OK;
+	int code = SE_OK, repairs = 0;
 
-	self->repair_count = 0;
+	self->repairs.count = 0;
 	for (int row = 0; row < self->tiles.rows && code == SE_OK; row += BLOCK_TILES)
 		for (int column = 0; column < self->tiles.columns && code == SE_OK; column += BLOCK_TILES)
 			code = list_block(engine, column, row, now);
@@ -147,15 +208,18 @@ int se_auto_add_repairs(struct se_engine *engine, uint64_t now)
 		most = self->available - self->planned;
 	if (self->planned == 0 && most < 1)
 		most = 1; /* one of them, however tight the budget is */
-	if (self->repair_count > 1)
-		qsort(self->repairs, self->repair_count, sizeof *self->repairs, latest_first);
-	for (size_t i = 0; i < self->repair_count && spent < most && code == SE_OK; i++) {
-		struct se_repair *repair = &self->repairs[i];
+	se_blocks_merge(&self->repairs, NULL, 0);
+	if (self->repairs.count > 1)
+		qsort(self->repairs.items, self->repairs.count, sizeof *self->repairs.items, latest_first);
+	for (size_t i = 0; i < self->repairs.count && spent < most && code == SE_OK; i++) {
+		const struct se_block *repair = &self->repairs.items[i];
 		int64_t bytes = 0;
 
-		if (engine->settings.mode != SE_MODE_LOSSLESS && i == FRAME_REPAIRS)
+		if (repair->form == SE_FORM_NONE) /* it is in another */
+			continue;
+		if (engine->settings.mode != SE_MODE_LOSSLESS && repairs++ == FRAME_REPAIRS)
 			break;
-		code = repair->is_jpeg ? add_jpeg(engine, repair->rect, &bytes) : add_exact(engine, repair->rect, &bytes);
+		code = repair->form == SE_FORM_JPEG ? add_jpeg(engine, repair->box, &bytes) : add_exact(engine, repair->box, &bytes);
 		spent += bytes;
 	}
 	self->planned += spent;

@@ -14,6 +14,7 @@
 #define MERGE_WASTE 2048    /* pixels that a merged rectangle may hold beyond its parts: about what an op costs */
 #define JPEG_ROWS 128       /* a JPEG is not higher, so that photographs are encoded side by side */
 #define JPEG_LEAST 1024     /* pixels; below, a JPEG is mostly tables */
+#define JPEG_TABLES 600     /* bytes of a JPEG that shows nothing */
 
 void se_blocks_free(struct se_blocks *self)
 {
@@ -21,7 +22,7 @@ void se_blocks_free(struct se_blocks *self)
 	*self = (struct se_blocks){ 0 };
 }
 
-static struct se_block *add(struct se_blocks *self)
+struct se_block *se_blocks_add(struct se_blocks *self)
 {
 	if (self->count == self->capacity) {
 		size_t capacity = self->capacity ? self->capacity * 2 : 64;
@@ -65,7 +66,7 @@ static bool is_uniform(const struct se_picture *picture, struct se_rect rect)
 	return true;
 }
 
-static void classify(struct se_block *block, const struct se_picture *picture)
+static void classify(const struct se_blocks *self, struct se_block *block, const struct se_picture *picture)
 {
 	struct se_content content;
 
@@ -76,7 +77,8 @@ static void classify(struct se_block *block, const struct se_picture *picture)
 	}
 	content = se_content_sample(picture, block->box);
 	block->literals = content.literals;
-	block->form = se_content_is_photo(content) ? SE_FORM_JPEG : SE_FORM_LOSSLESS;
+	block->cost = content.cost;
+	block->form = se_content_is_photo(content) ? self->photo : self->text;
 }
 
 /* Text that keeps changing is no video: it scrolls, which copies do better, and in a video it could not be copied at all. */
@@ -102,7 +104,7 @@ struct gathered {
 
 static int add_block(struct se_blocks *self, int column, int row, struct se_rect box, uint64_t changed_us, int video)
 {
-	struct se_block *block = add(self);
+	struct se_block *block = se_blocks_add(self);
 
 	if (!block)
 		return SE_E_NOMEM;
@@ -185,7 +187,7 @@ int se_blocks_collect(struct se_blocks *self, const struct se_tiles *tiles, cons
 		}
 	for (size_t i = 0; i < self->count; i++)
 		if (self->items[i].form == SE_FORM_NONE)
-			classify(&self->items[i], picture);
+			classify(self, &self->items[i], picture);
 	return SE_OK;
 }
 
@@ -201,7 +203,7 @@ static void drop_small_fills(struct se_blocks *self)
 				end++;
 		for (size_t j = i; end - i < FLAT_LEAST && j < end; j++)
 			if (self->items[j].form == SE_FORM_FLAT)
-				self->items[j].form = SE_FORM_LOSSLESS;
+				self->items[j].form = self->text;
 		i = end;
 	}
 }
@@ -223,6 +225,7 @@ static void merge(struct se_block *into, struct se_block *from)
 {
 	into->box = se_rect_union(into->box, from->box);
 	into->literals = from->literals > into->literals ? from->literals : into->literals;
+	into->cost = from->cost > into->cost ? from->cost : into->cost;
 	if (from->changed_us > into->changed_us)
 		into->changed_us = from->changed_us;
 	from->form = SE_FORM_NONE;
@@ -273,12 +276,24 @@ static void merge_columns(struct se_blocks *self, const struct se_rect *regions,
 	}
 }
 
+bool se_block_is_tiny(struct se_rect box, int cost)
+{
+	return se_rect_area(box) * cost < JPEG_TABLES * 1000;
+}
+
+/* A JPEG there would be mostly tables. Where text is JPEG too, the exact pixels must be smaller than those. */
+static bool is_mostly_tables(const struct se_blocks *self, const struct se_block *block)
+{
+	return se_block_is_tiny(block->box, block->cost) ||
+	       (self->text == SE_FORM_LOSSLESS && se_rect_area(block->box) < JPEG_LEAST);
+}
+
 void se_blocks_merge(struct se_blocks *self, const struct se_rect *regions, int region_count)
 {
 	drop_small_fills(self);
 	merge_rows(self, regions, region_count);
 	merge_columns(self, regions, region_count);
 	for (size_t i = 0; i < self->count; i++)
-		if (self->items[i].form == SE_FORM_JPEG && se_rect_area(self->items[i].box) < JPEG_LEAST)
+		if (self->items[i].form == SE_FORM_JPEG && is_mostly_tables(self, &self->items[i]))
 			self->items[i].form = SE_FORM_LOSSLESS;
 }

@@ -17,6 +17,7 @@ struct se_block {
 	enum se_form form;   /* NONE: merged into another, or not for this frame */
 	int video;           /* index of the region, SE_FORM_VIDEO */
 	int literals;        /* of 1000 pixels in a sample */
+	int cost;            /* bytes that 1000 of its pixels take losslessly, likewise */
 	uint32_t colour;     /* SE_FORM_FLAT */
 	bool fast;           /* keeps changing: worth less quality */
 	bool lone;           /* not to be merged: a region is close */
@@ -26,6 +27,7 @@ struct se_block {
 struct se_blocks {
 	struct se_block *items;
 	size_t count, capacity;
+	enum se_form text, photo; /* the forms of text and of photographs, SE_FORM_LOSSLESS or SE_FORM_JPEG each */
 };
 
 void se_blocks_free(struct se_blocks *self);
@@ -34,10 +36,17 @@ void se_blocks_free(struct se_blocks *self);
 int se_blocks_collect(struct se_blocks *self, const struct se_tiles *tiles, const struct se_picture *picture,
                       const struct se_rect *regions, int region_count);
 
+/* True if the exact pixels, of that many bytes for 1000, are smaller than the tables of a JPEG. */
+bool se_block_is_tiny(struct se_rect box, int cost);
+
 /* What a change of the block says for a video there, as se_activity_touch wants it. */
 int se_block_unrest(const struct se_block *block);
 
-/* Merges neighbours of one form into larger rectangles that touch no region. */
+/* A new block, all zero, or NULL if there is no memory. Valid until the next one is added. */
+struct se_block *se_blocks_add(struct se_blocks *self);
+
+/* Merges neighbours of one form into larger rectangles that touch no region. Blocks lie in rows, each from left to right. A JPEG that
+ * would be little but tables becomes lossless. */
 void se_blocks_merge(struct se_blocks *self, const struct se_rect *regions, int region_count);
 
 #endif

@@ -53,7 +53,7 @@ struct se_settings {
 	int verify_interval_ms;
 	int lossless_when_still; /* 0 or 1; auto */
 	int repair_delay_ms;     /* auto */
-	int max_kbps;            /* auto and lossless; 0: no bound */
+	int max_kbps;            /* all modes but h264; 0: no bound */
 };
 
 /* 1 if the library was built with x264, else 0. */

@@ -1,8 +1,10 @@
-/* engine_auto.c - modes auto and lossless: one frame, and entering and leaving the modes. Engine thread; encoding in the pool. */
+/* engine_auto.c - modes jpeg, auto and lossless: one frame, and entering and leaving the modes. Engine thread; encoding in the pool. */
 #include "engine_private.h"
 
 #include "clock.h"
 #include "error.h"
+
+#define QUALITY_FINAL 100 /* no JPEG is better */
 
 static void drop_videos(struct se_auto *self)
 {
@@ -21,7 +23,7 @@ void se_auto_free(struct se_auto *self)
 	se_blocks_free(&self->blocks);
 	for (int i = 0; i < SE_AUTO_BATCHES; i++)
 		se_batch_free(&self->batches[i]);
-	free(self->repairs);
+	se_blocks_free(&self->repairs);
 	free(self->ops);
 	free(self->origins);
 	*self = (struct se_auto){ 0 };
@@ -49,6 +51,21 @@ static int make_searchers(struct se_engine *engine)
 	return self->activity ? SE_OK : se_error_set(SE_E_NOMEM, "out of memory: an activity map");
 }
 
+/* What h264 mode has sent in its best quality is not sent again for being a little worse than JPEG. */
+static void inherit_quality(struct se_engine *engine)
+{
+	struct se_tiles *tiles = &engine->automatic.tiles;
+
+	for (int i = 0; i < tiles->columns * tiles->rows; i++)
+		tiles->items[i].quality = QUALITY_FINAL;
+	for (int i = 0; i < engine->stripes.count; i++) {
+		const struct se_region *lossy = &engine->stripes.items[i].lossy;
+
+		for (int j = 0; j < lossy->count; j++)
+			se_tiles_sent(tiles, se_tiles_snap(tiles, lossy->rects[j]), SE_TILE_H264, 0);
+	}
+}
+
 /* Gets everything ready for the picture as it is. Coming from another mode the viewers have the picture with losses of
  * which nothing is known, but for what has changed and was not sent. */
 static int prepare(struct se_engine *engine, uint64_t now)
@@ -63,6 +80,7 @@ static int prepare(struct se_engine *engine, uint64_t now)
 		code = se_tiles_layout(&self->tiles, width, height, self->fresh ? SE_TILE_UNKNOWN : SE_TILE_H264, now);
 	if (code < 0)
 		return code;
+	inherit_quality(engine);
 	for (int i = 0; i < engine->stripes.count; i++) {
 		struct se_stripe *stripe = &engine->stripes.items[i];
 
@@ -78,7 +96,8 @@ static int prepare(struct se_engine *engine, uint64_t now)
 	return SE_OK;
 }
 
-/* What viewers lack goes back to the stripes, and everything lossy with it. The reference does not have it yet either. */
+/* What viewers lack goes back to the stripes, and with it everything whose losses a paint-over would better. The reference does
+ * not have it yet either. */
 static void leave(struct se_engine *engine)
 {
 	struct se_auto *self = &engine->automatic;
@@ -96,14 +115,14 @@ static void leave(struct se_engine *engine)
 			struct se_rect rect = se_tile_rect(&self->tiles, column, row);
 			struct se_stripe *stripe;
 
-			if (!tile->dirty && tile->state == SE_TILE_EXACT)
+			if (!tile->dirty && (tile->state == SE_TILE_EXACT || tile->quality >= engine->settings.paint_over_jpeg_quality))
 				continue;
 			stripe = &engine->stripes.items[rect.y / engine->stripes.height]; /* heights are multiples of tiles */
 			if (tile->dirty) {
 				se_stripe_add_changed(stripe, rect);
 				se_region_add(&engine->dirty, rect);
 			} else {
-				se_stripe_add_lossy(stripe, rect, -1, 0);
+				se_stripe_add_lossy(stripe, rect, SE_STRIPE_FOREIGN);
 			}
 			if (tile->changed_us > stripe->changed_us)
 				stripe->changed_us = tile->changed_us;
@@ -121,13 +140,13 @@ void se_engine_auto_switch(struct se_engine *engine, int from, int to)
 {
 	struct se_auto *self = &engine->automatic;
 
-	if (se_mode_is_auto(from) && !se_mode_is_auto(to))
+	if (se_mode_is_tiled(from) && !se_mode_is_tiled(to))
 		leave(engine);
-	if (!se_mode_is_auto(from) && se_mode_is_auto(to))
+	if (!se_mode_is_tiled(from) && se_mode_is_tiled(to))
 		self->fresh = engine->refresh;
-	if (from == SE_MODE_LOSSLESS && to == SE_MODE_AUTO && self->ready)
+	if (from != SE_MODE_AUTO && to == SE_MODE_AUTO && self->ready)
 		self->ready = se_activity_resize(self->activity, self->tiles.width, self->tiles.height) == SE_OK;
-	if (to == SE_MODE_LOSSLESS)
+	if (to != SE_MODE_AUTO)
 		drop_videos(self);
 	self->repair_due = 0; /* other settings, other repairs */
 }

@@ -68,7 +68,7 @@ static bool changed_mostly(const struct se_engine *self, const struct se_image *
 {
 	int changed = 0, sampled = 0;
 
-	if (!se_mode_is_auto(self->settings.mode) || se_rect_area(rect) < SAMPLED_PIXELS)
+	if (!se_mode_is_tiled(self->settings.mode) || se_rect_area(rect) < SAMPLED_PIXELS)
 		return false;
 	for (int y = rect.y; y < rect.y + rect.h; y += SAMPLED_ROWS, sampled++)
 		changed += se_diff_first(se_picture_at(&self->reference, rect.x, y),
@@ -83,7 +83,7 @@ static void take_over(struct se_engine *self, struct se_stripe *stripe, const st
 		rect = se_damage_compare(&self->reference, image->pixels, image->stride, rect);
 	if (se_rect_empty(rect))
 		return;
-	if (!se_mode_is_auto(self->settings.mode))
+	if (!se_mode_is_tiled(self->settings.mode))
 		se_picture_copy(&self->reference, image->pixels, image->stride, rect);
 	se_stripe_add_changed(stripe, rect);
 	stripe->hash_valid = false;
@@ -136,7 +136,7 @@ static struct se_region wanted_region(const struct se_engine *self)
 {
 	struct se_region wanted = self->dirty;
 
-	if (!se_mode_is_auto(self->settings.mode))
+	if (!se_mode_is_tiled(self->settings.mode))
 		return wanted;
 	for (int i = 0; i < self->stripes.count; i++)
 		se_region_add_region(&wanted, &self->stripes.items[i].changed);

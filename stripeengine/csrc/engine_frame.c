@@ -1,4 +1,5 @@
-/* engine_frame.c - from changed rectangles and due paint-overs to finished messages. Engine thread; encoding in the pool.
+/* engine_frame.c - mode h264: from changed stripes and due paint-overs to H.264 pictures; and for all modes, from ops to finished
+ * messages. Engine thread; encoding in the pool.
  *
  * What is taken on for a frame leaves its stripe's lists when the job is made and returns to them if the job or the message
  * fails, so nothing is ever lost or sent twice.
@@ -15,8 +16,7 @@
 #define FAILURES_PARTIAL 40
 
 /* Paint-overs a frame, so that a screen that stops at once is not one spike. */
-#define PAINT_JPEG 4
-#define PAINT_H264 2
+#define PAINTS 2
 
 static uint64_t trigger_us(const struct se_settings *settings)
 {
@@ -37,74 +37,39 @@ uint64_t se_engine_paint_due(const struct se_engine *self)
 	return due;
 }
 
-/* True if a change goes out in the best quality there is, so that nothing better follows. */
+/* True if a key frame goes out in the best quality there is, so that nothing better follows. */
 static bool already_final(const struct se_settings *settings)
 {
-	return settings->paint_over && (settings->mode == SE_MODE_JPEG
-	                                        ? settings->jpeg_quality >= settings->paint_over_jpeg_quality
-	                                        : settings->h264_crf <= settings->paint_over_crf);
+	return settings->paint_over && settings->h264_crf <= settings->paint_over_crf;
 }
 
-static struct se_job *add_job(struct se_engine *self, struct se_stripe *stripe, struct se_rect rect, bool paint)
+static int add_stripe(struct se_engine *self, struct se_stripe *stripe, bool paint)
 {
 	const struct se_settings *settings = &self->settings;
 	struct se_job *job = se_jobs_add(&self->jobs);
 
 	if (!job)
-		return NULL;
-	job->rect = rect;
+		return SE_E_NOMEM;
+	job->rect = se_stripe_rect(&self->stripes, stripe);
 	job->stripe = stripe;
 	job->encoder = &stripe->encoder;
 	job->stream = (uint16_t)(stripe - self->stripes.items);
-	job->mode = settings->mode;
+	job->mode = SE_MODE_H264;
 	job->chroma = settings->chroma;
 	job->framerate = settings->framerate;
+	job->quality = paint ? settings->paint_over_crf : settings->h264_crf;
 	job->paint = paint;
-	if (settings->mode == SE_MODE_JPEG)
-		job->quality = paint ? settings->paint_over_jpeg_quality : settings->jpeg_quality;
-	else
-		job->quality = paint ? settings->paint_over_crf : settings->h264_crf;
-	return job;
-}
-
-static int add_jpeg_jobs(struct se_engine *self, struct se_stripe *stripe, bool paint)
-{
-	struct se_region *rects = paint ? &stripe->lossy : &stripe->changed;
-
-	while (!se_region_empty(rects)) {
-		struct se_job *job = add_job(self, stripe, rects->rects[rects->count - 1], paint);
-
-		if (!job)
-			return SE_E_NOMEM;
-		job->final = paint || already_final(&self->settings);
-		rects->count--;
-	}
-	return SE_OK;
-}
-
-static int add_h264_job(struct se_engine *self, struct se_stripe *stripe, bool paint)
-{
-	struct se_job *job = add_job(self, stripe, se_stripe_rect(&self->stripes, stripe), paint);
-
-	if (!job)
-		return SE_E_NOMEM;
 	job->changed = stripe->changed;
 	job->key = paint || stripe->key_due;
 	/* A delta leaves most of a stripe as it was: only a key frame can promise that all of it is final. */
-	job->final = paint || (job->key && already_final(&self->settings));
+	job->final = paint || (job->key && already_final(settings));
 	se_region_clear(paint ? &stripe->lossy : &stripe->changed);
 	return SE_OK;
 }
 
-static int add_stripe(struct se_engine *self, struct se_stripe *stripe, bool paint)
-{
-	return self->settings.mode == SE_MODE_JPEG ? add_jpeg_jobs(self, stripe, paint)
-	                                           : add_h264_job(self, stripe, paint);
-}
-
 static int collect(struct se_engine *self, uint64_t now)
 {
-	int paints = self->settings.mode == SE_MODE_JPEG ? PAINT_JPEG : PAINT_H264, code = SE_OK;
+	int paints = PAINTS, code = SE_OK;
 
 	se_jobs_clear(&self->jobs, &self->reference);
 	for (int i = 0; i < self->stripes.count && code == SE_OK; i++) {
@@ -126,10 +91,9 @@ static void put_back(struct se_job *job)
 {
 	struct se_stripe *stripe = job->stripe;
 
-	if (job->mode == SE_MODE_H264)
-		stripe->key_due = true; /* the viewers lack a picture that the encoder may refer to */
+	stripe->key_due = true; /* the viewers lack a picture that the encoder may refer to */
 	if (job->paint)
-		se_stripe_add_lossy(stripe, job->rect, -1, 0);
+		se_stripe_add_lossy(stripe, job->rect, SE_STRIPE_FOREIGN);
 	else
 		se_stripe_add_changed(stripe, job->rect);
 }
@@ -139,19 +103,15 @@ static void settle(struct se_job *job, uint64_t now)
 {
 	struct se_stripe *stripe = job->stripe;
 
-	if (job->mode == SE_MODE_H264) {
-		stripe->encoder_used_us = now;
-		if (job->is_key)
-			stripe->key_due = false;
-		if (job->is_key && !job->final) {
-			se_stripe_add_lossy(stripe, job->rect, job->mode, job->quality);
-			return;
-		}
-		for (int i = 0; i < job->changed.count && !job->final; i++)
-			se_stripe_add_lossy(stripe, job->changed.rects[i], job->mode, job->quality);
-	} else if (!job->final) {
-		se_stripe_add_lossy(stripe, job->rect, job->mode, job->quality);
-	}
+	stripe->encoder_used_us = now;
+	if (job->is_key)
+		stripe->key_due = false;
+	if (job->final)
+		return;
+	if (job->is_key)
+		se_stripe_add_lossy(stripe, job->rect, job->quality);
+	for (int i = 0; i < job->changed.count && !job->is_key; i++)
+		se_stripe_add_lossy(stripe, job->changed.rects[i], job->quality);
 }
 
 static int reserve_slot(struct se_engine *self, size_t count)

@@ -44,7 +44,7 @@ static uint64_t scan_due(const struct se_engine *self)
 /* When a frame should be looked for next. */
 static uint64_t work_due(const struct se_engine *self)
 {
-	bool is_auto = se_mode_is_auto(self->settings.mode);
+	bool is_auto = se_mode_is_tiled(self->settings.mode);
 	uint64_t due = earlier(is_auto ? se_engine_auto_due(self) : se_engine_paint_due(self), scan_due(self));
 
 	if (due != SE_NEVER)
@@ -215,7 +215,7 @@ static int bear(struct se_engine *self, int code, uint64_t now)
 static int work(struct se_engine *self, uint64_t now)
 {
 	bool scan = scan_due(self) <= now, reported = self->refresh || !se_region_empty(&self->dirty);
-	bool waits = se_mode_is_auto(self->settings.mode) && has_changes(self);
+	bool waits = se_mode_is_tiled(self->settings.mode) && has_changes(self);
 	uint64_t capture_us = reported ? earlier(self->dirty_since, now) : now;
 	int code;
 
@@ -229,7 +229,7 @@ static int work(struct se_engine *self, uint64_t now)
 			return code == SE_E_AGAIN ? SE_OK : bear(self, code, now);
 	}
 	arm_key_frames(self, now);
-	code = se_mode_is_auto(self->settings.mode) ? se_engine_auto_build(self, capture_us, now)
+	code = se_mode_is_tiled(self->settings.mode) ? se_engine_auto_build(self, capture_us, now)
 	                                            : se_engine_build(self, capture_us, now);
 	if (code > 0)
 		se_pace_frame(&self->pace, now);

@@ -3,13 +3,12 @@
  * engine.c           what callers on any thread may do: life cycle, take, settings, snapshot requests, counters
  * engine_loop.c      the engine's thread: waiting, pacing, when to do what
  * engine_capture.c   from damage to changed rectangles and the reference picture
- * engine_frame.c     from changed rectangles and due paint-overs to finished messages
+ * engine_frame.c     from changed stripes and due paint-overs to finished messages in mode h264; from ops to messages in all
  * engine_snapshot.c  the whole picture for a newcomer
- * engine_auto.c      modes auto and lossless, which cut the picture otherwise (auto_mode.h)
+ * engine_auto.c      modes jpeg, auto and lossless, which choose a form for each change (auto_mode.h)
  *
- * The reference picture holds, in modes jpeg and h264, what was last captured, which is what viewers have once the finished
- * messages and the stripes' `changed` rectangles have reached them; in auto and lossless, what they have once the finished
- * messages have. Encoders read it, never the source.
+ * The reference picture holds, in mode h264, what was last captured, which is what viewers have once the finished messages
+ * and the stripes' `changed` rectangles have reached them; in the others, what they have once the finished messages have. Encoders read it, never the source.
  */
 #ifndef SE_ENGINE_PRIVATE_H
 #define SE_ENGINE_PRIVATE_H
@@ -71,7 +70,7 @@ struct se_engine {
 	struct se_picture reference;
 	struct se_stripes stripes;
 	struct se_jobs jobs;
-	struct se_auto automatic; /* modes auto and lossless; empty in the others */
+	struct se_auto automatic; /* modes jpeg, auto and lossless; empty in h264 */
 	bool copies_waiting;      /* the newest messages hold copies: who starts between them would copy twice */
 	struct se_image image;   /* what was captured last; valid until the source is polled */
 	struct se_region dirty;  /* may have changed since the last capture */
@@ -96,7 +95,7 @@ void se_engine_signal(int fd);
 void *se_engine_main(void *engine);
 
 /* engine_capture.c: compares the source with the reference inside `dirty` (everything if refresh or scan) and notes what
- * has changed in the stripes. In jpeg and h264 the reference is brought up to date; in auto and lossless `image` has all rows
+ * has changed in the stripes. In h264 the reference is brought up to date; in the others `image` has all rows
  * of what has changed or waits to be sent. SE_E_AGAIN: nothing lost, try again in a while; other codes: the source is dead. */
 int se_engine_capture(struct se_engine *self, bool scan, uint64_t now);
 
@@ -104,7 +103,7 @@ int se_engine_capture(struct se_engine *self, bool scan, uint64_t now);
  * or encoded before it has succeeded. */
 int se_engine_layout(struct se_engine *self);
 
-/* engine_frame.c: encodes what has changed and which paint-overs are due, and hands out the messages. Returns 1 if there was
+/* engine_frame.c, mode h264: encodes what has changed and which paint-overs are due, and hands out the messages. Returns 1 if there was
  * anything to encode, 0 if not, a negative code when it has failed for good. */
 int se_engine_build(struct se_engine *self, uint64_t capture_us, uint64_t begun_us);
 
@@ -120,7 +119,7 @@ int se_engine_judge(struct se_engine *self, int code, const char *text, bool par
 /* When the next paint-over is due, or SE_NEVER. */
 uint64_t se_engine_paint_due(const struct se_engine *self);
 
-/* engine_auto.c: as se_engine_build, for the modes auto and lossless. */
+/* engine_auto.c: as se_engine_build, for the other modes. */
 int se_engine_auto_build(struct se_engine *self, uint64_t capture_us, uint64_t now);
 
 /* When there is something to do though nothing has changed, or SE_NEVER; true if something waits to be sent. */

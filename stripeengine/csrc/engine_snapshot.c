@@ -14,6 +14,7 @@
 
 #define BAND_ROWS 64
 
+/* Modes jpeg and h264: bands of JPEG, for what they are sent last is JPEG or H.264 as well. */
 static int collect(struct se_engine *self, int quality)
 {
 	const struct se_settings *settings = &self->settings;
@@ -90,7 +91,7 @@ void se_engine_answer_snapshot(struct se_engine *self, struct se_snapshot_reques
 	/* Just resized: messages that wait are of the old size and must not follow; the next one brings everything. */
 	if (self->refresh || self->copies_waiting)
 		as_of = self->frame_id;
-	if (se_mode_is_auto(self->settings.mode) && self->automatic.ready && !self->refresh) {
+	if (se_mode_is_tiled(self->settings.mode) && self->settings.mode != SE_MODE_JPEG && self->automatic.ready && !self->refresh) {
 		code = se_engine_auto_snapshot(self, request->quality);
 		ops = self->automatic.ops;
 		count = self->automatic.op_count;

@@ -165,11 +165,9 @@ static int split(struct se_jobs *self, size_t index)
 			return SE_E_NOMEM;
 		from = &self->items[index];
 		job->rect = halves[i];
-		job->stripe = from->stripe;
 		job->mode = from->mode;
 		job->chroma = from->chroma;
 		job->quality = from->quality;
-		job->paint = from->paint;
 		job->final = from->final;
 	}
 	self->items[index].replaced = true;

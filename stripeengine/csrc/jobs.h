@@ -14,7 +14,7 @@
 
 struct se_job {
 	struct se_rect rect;       /* destination; of H.264 the whole stripe or region */
-	struct se_stripe *stripe;  /* NULL in a snapshot and in auto mode */
+	struct se_stripe *stripe;  /* mode h264, else NULL */
 	struct se_h264 **encoder;  /* H.264: where the encoder is kept; opened and closed as needed */
 	struct se_batch *batch;    /* SE_MODE_LOSSLESS: its rectangles, instead of rect; ops are left to the caller */
 	uint16_t stream;           /* index of the stripe or region; H.264 only */

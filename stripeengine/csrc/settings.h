@@ -11,10 +11,11 @@
 /* The ranges are those of stripeengine/settings.py, which speaks to people; this is the second line. */
 int se_settings_check(const struct se_settings *settings);
 
-/* True for the modes that choose a form for each change (auto_mode.h); the others cut the picture into stripes. */
-static inline bool se_mode_is_auto(int mode)
+/* True for the modes that know what viewers have of each tile and choose a form for each change (auto_mode.h); mode h264
+ * encodes the picture in stripes instead. */
+static inline bool se_mode_is_tiled(int mode)
 {
-	return mode == SE_MODE_AUTO || mode == SE_MODE_LOSSLESS;
+	return mode != SE_MODE_H264;
 }
 
 /* Height of a stripe, a multiple of 16, for a picture of that height. Never depends on the machine. */

@@ -13,31 +13,16 @@ void se_stripe_add_changed(struct se_stripe *self, struct se_rect rect)
 	se_region_add_limited(&self->changed, rect, SE_STRIPE_RECTS, SE_STRIPE_SLACK);
 }
 
-static bool worse(int mode, int quality, int than)
+void se_stripe_add_lossy(struct se_stripe *self, struct se_rect rect, int crf)
 {
-	return mode == SE_MODE_JPEG ? quality < than : quality > than;
-}
-
-void se_stripe_add_lossy(struct se_stripe *self, struct se_rect rect, int mode, int quality)
-{
-	if (se_region_empty(&self->lossy)) {
-		self->lossy_mode = mode;
-		self->lossy_quality = quality;
-	} else if (self->lossy_mode != mode) {
-		self->lossy_mode = -1;
-	} else if (worse(mode, quality, self->lossy_quality)) {
-		self->lossy_quality = quality;
-	}
+	if (se_region_empty(&self->lossy) || crf > self->lossy_crf)
+		self->lossy_crf = crf;
 	se_region_add_limited(&self->lossy, rect, SE_STRIPE_RECTS, SE_STRIPE_SLACK);
 }
 
 bool se_stripe_wants_paint(const struct se_stripe *self, const struct se_settings *settings)
 {
-	int quality = settings->mode == SE_MODE_JPEG ? settings->paint_over_jpeg_quality : settings->paint_over_crf;
-
-	if (!settings->paint_over || se_region_empty(&self->lossy))
-		return false;
-	return self->lossy_mode != settings->mode || worse(settings->mode, self->lossy_quality, quality);
+	return settings->paint_over && !se_region_empty(&self->lossy) && self->lossy_crf > settings->paint_over_crf;
 }
 
 bool se_stripes_changed(const struct se_stripes *self)
@@ -94,7 +79,7 @@ static void inherit(struct se_stripe *stripe, struct se_rect area, const struct 
 
 		if (se_rect_empty(rect))
 			continue;
-		se_stripe_add_lossy(stripe, rect, old->lossy_mode, old->lossy_quality);
+		se_stripe_add_lossy(stripe, rect, old->lossy_crf);
 		if (old->changed_us > stripe->changed_us)
 			stripe->changed_us = old->changed_us;
 	}

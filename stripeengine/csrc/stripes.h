@@ -10,19 +10,19 @@
 
 #define SE_STRIPE_RECTS 4            /* rectangles kept apart within a stripe */
 #define SE_STRIPE_SLACK 4096         /* pixels an op of its own is worth: tables, record, decode */
+#define SE_STRIPE_FOREIGN 100        /* worse than every rate factor */
 #define SE_ENCODER_KEEP_US 3000000u  /* an encoder at rest for that long is closed */
 
 struct se_stripe {
 	int y, h;
 	struct se_region changed; /* captured, not sent yet */
-	struct se_region lossy;   /* sent, and worth a paint-over */
-	int lossy_mode;           /* what it was sent with; -1: several modes */
-	int lossy_quality;        /* the worst: lowest JPEG quality or highest CRF */
+	struct se_region lossy;   /* mode h264: sent, and worth a paint-over */
+	int lossy_crf;            /* the worst it was sent with, or SE_STRIPE_FOREIGN */
 	uint64_t changed_us;      /* when it last differed */
 	uint64_t hash;            /* of the rows at the last scan, if hash_valid: they equalled the reference then and it has
 	                             not been written since */
 	bool hash_valid;
-	struct se_h264 *encoder;  /* NULL at rest and in JPEG mode */
+	struct se_h264 *encoder;  /* NULL at rest and in other modes than h264 */
 	uint64_t encoder_used_us;
 	bool key_due;             /* the next picture is a key frame */
 };
@@ -54,8 +54,8 @@ bool se_stripes_changed(const struct se_stripes *self);
 
 void se_stripe_add_changed(struct se_stripe *self, struct se_rect rect);
 
-/* Notes that `rect` was sent at that quality, which a paint-over can better. */
-void se_stripe_add_lossy(struct se_stripe *self, struct se_rect rect, int mode, int quality);
+/* Notes that `rect` was sent with that rate factor, or in another mode (SE_STRIPE_FOREIGN), which a paint-over can better. */
+void se_stripe_add_lossy(struct se_stripe *self, struct se_rect rect, int crf);
 
 /* True if the stripe has lossy pixels that a paint-over with these settings would better. */
 bool se_stripe_wants_paint(const struct se_stripe *self, const struct se_settings *settings);

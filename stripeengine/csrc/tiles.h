@@ -21,7 +21,7 @@ enum se_tile_state {
 struct se_tile {
 	uint64_t changed_us; /* when it was last seen to differ */
 	uint8_t state;       /* enum se_tile_state */
-	uint8_t quality;     /* of JPEG, the worst; SE_TILE_LOSSY only */
+	uint8_t quality;     /* of JPEG, the worst; of H.264 what a repair as JPEG must exceed; else 0 */
 	bool dirty;          /* the viewers' pixels differ from the captured ones inside the box */
 	bool taken;          /* dirty, and on its way: the frame being made sends it */
 	uint8_t x0, y0, x1, y1; /* the box, inside the tile, ends excluded */

@@ -1,4 +1,4 @@
-/* test_auto.c - modes auto and lossless under random drawings: text, photographs, scrolls, moved windows, videos, flat areas.
+/* test_auto.c - modes jpeg, auto and lossless under random drawings: text, photographs, scrolls, moved windows, videos, flat areas.
  *
  * The viewer draws everything but H.264. In lossless mode it must have the source's pixels after every frame; in auto mode
  * at rest, so a copy out of a video, a repair that was forgotten or an op that covers too little shows up in the end.
@@ -198,6 +198,78 @@ static void check_lossless(void)
 	close_scene(&scene);
 }
 
+static void wait_close(struct scene *self, int most, const char *what)
+{
+	int error = 255;
+
+	for (int i = 0; i < PATIENCE_MS / 20 && error > most; i++) {
+		take_all(self, 20);
+		if (self->viewer.picture.width == self->picture.width && self->viewer.picture.height == self->picture.height)
+			error = viewer_difference(&self->viewer, &self->picture);
+	}
+	CHECK(error <= most, "%s: the picture is %d off", what, error);
+}
+
+/* Mode jpeg copies and fills; text is JPEG, but what is smaller than a JPEG's tables is exact. */
+static void check_jpeg(void)
+{
+	struct scene scene;
+	struct se_rect page = { 0, 0, 512, 384 };
+	uint64_t *kinds = scene.viewer.kinds, before;
+
+	open_scene(&scene, SE_MODE_JPEG, 512, 384);
+	scene.settings.paint_over_jpeg_quality = 100;
+	scene.settings.chroma = 444;
+	CHECK(se_engine_update(scene.engine, &scene.settings) == SE_OK, "%s", se_error_message());
+	submit(&scene);
+	wait_close(&scene, 0, "black");
+	CHECK(kinds[SE_OP_FILL] == 1 && scene.viewer.ops == 1, "black is %d ops", (int)scene.viewer.ops);
+	paint(&scene, page, TEXT);
+	submit(&scene);
+	wait_close(&scene, 8, "text");
+	CHECK(kinds[SE_OP_JPEG] >= 2 && kinds[SE_OP_LOSSLESS] == 0, "text");
+	take_all(&scene, 200);
+	before = scene.viewer.bytes;
+	shift(&scene, page, 0, -37);
+	paint(&scene, (struct se_rect){ 0, 347, 512, 37 }, FLAT);
+	submit(&scene);
+	wait_close(&scene, 8, "scroll");
+	CHECK(kinds[SE_OP_COPY] >= 1 && scene.viewer.bytes - before < 4000, "a scroll of %d bytes", (int)(scene.viewer.bytes - before));
+	before = kinds[SE_OP_JPEG];
+	paint(&scene, (struct se_rect){ 40, 40, 9, 14 }, TEXT);
+	submit(&scene);
+	wait_close(&scene, 8, "a letter");
+	CHECK(kinds[SE_OP_LOSSLESS] >= 1 && kinds[SE_OP_JPEG] == before, "a letter");
+	CHECK(take_all(&scene, 200) == 0, "something was sent at rest");
+	scene.settings.mode = SE_MODE_AUTO;
+	CHECK(se_engine_update(scene.engine, &scene.settings) == SE_OK, "%s", se_error_message());
+	wait_exact(&scene, "from jpeg to auto");
+	close_scene(&scene);
+}
+
+/* Mode jpeg under random drawings: whatever was copied and painted over, all of it is nearly right at rest. */
+static void check_jpeg_histories(void)
+{
+	struct scene scene;
+
+	open_scene(&scene, SE_MODE_JPEG, 320, 240);
+	scene.settings.chroma = 444;
+	scene.settings.paint_over_jpeg_quality = 100;
+	for (int i = 0; i < 150; i++) {
+		scene.settings.max_kbps = i / 10 % 3 == 2 ? 8000 : 0;
+		scene.settings.jpeg_quality = draw_between(&scene.seed, 5, 100);
+		CHECK(se_engine_update(scene.engine, &scene.settings) == SE_OK, "%s", se_error_message());
+		random_change(&scene);
+		submit(&scene);
+		take_all(&scene, draw_between(&scene.seed, 1, 15));
+		if (i % 10 == 9)
+			wait_close(&scene, 12, "jpeg");
+	}
+	CHECK(scene.viewer.kinds[SE_OP_COPY] > 0 && scene.viewer.kinds[SE_OP_FILL] > 0, "copies and fills");
+	CHECK(scene.viewer.kinds[SE_OP_H264] == 0, "H.264");
+	close_scene(&scene);
+}
+
 static void resize(struct scene *self)
 {
 	int width = 16 * draw_between(&self->seed, 1, 26), height = draw_between(&self->seed, 1, 300);
@@ -375,12 +447,14 @@ static void check_tiles(void)
 }
 
 /* One rate for many frames: bytes stay near it, and the picture is right in the end. */
-static void check_rate(void)
+static void check_rate(int mode)
 {
 	struct scene scene;
 	uint64_t before, begun;
 
-	open_scene(&scene, SE_MODE_AUTO, 512, 384);
+	open_scene(&scene, mode, 512, 384);
+	scene.settings.paint_over_jpeg_quality = 100;
+	scene.settings.chroma = 444;
 	submit(&scene);
 	take_all(&scene, 50);
 	scene.settings.max_kbps = 2000;
@@ -403,7 +477,7 @@ static void check_rate(void)
 	      (int)(scene.viewer.bytes - before), (int)((se_now_us() - begun) / 1000));
 	scene.settings.max_kbps = 0;
 	CHECK(se_engine_update(scene.engine, &scene.settings) == SE_OK, "%s", se_error_message());
-	wait_exact(&scene, "rate");
+	wait_close(&scene, mode == SE_MODE_JPEG ? 12 : 0, "rate");
 	close_scene(&scene);
 }
 
@@ -415,5 +489,8 @@ void test_auto(void)
 	check_lossless();
 	check_histories(false);
 	check_histories(true);
-	check_rate();
+	check_jpeg();
+	check_jpeg_histories();
+	check_rate(SE_MODE_AUTO);
+	check_rate(SE_MODE_JPEG);
 }

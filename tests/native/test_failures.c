@@ -17,6 +17,7 @@ struct scene {
 	struct se_picture picture;
 	struct viewer viewer;
 	uint32_t seed;
+	bool noise; /* what is drawn: JPEG mode sends flat rows without the codec */
 };
 
 static void open_scene(struct scene *self, int mode)
@@ -25,6 +26,7 @@ static void open_scene(struct scene *self, int mode)
 
 	memset(self, 0, sizeof *self);
 	self->seed = 5;
+	self->noise = mode == SE_MODE_JPEG;
 	viewer_open(&self->viewer);
 	self->source = se_framebuffer_source_new(320, 256);
 	CHECK(self->source && se_picture_resize(&self->picture, 320, 256) == 0, "%s", se_error_message());
@@ -45,7 +47,8 @@ static void change(struct scene *self)
 	struct se_rect r = { draw_between(&self->seed, 0, 250), draw_between(&self->seed, 0, 200), 60, 50 };
 
 	for (int y = r.y; y < r.y + r.h; y++)
-		memset(se_picture_at(&self->picture, r.x, y), (int)(draw(&self->seed) % 200), (size_t)r.w * 4);
+		for (int x = r.x; x < r.x + r.w; x += self->noise ? 2 : r.w)
+			memset(se_picture_at(&self->picture, x, y), (int)(draw(&self->seed) % 200), (self->noise ? 2 : (size_t)r.w) * 4);
 	CHECK(se_framebuffer_source_submit(self->source, self->picture.pixels, self->picture.stride * 256, SE_FORMAT_BGRX, NULL,
 	                                   0) == SE_OK,
 	      "%s", se_error_message());
@@ -99,7 +102,7 @@ static void check_now_and_then(int mode, int memory, int codec)
 	CHECK(scene.viewer.final_ops > 0, "never came to rest");
 	if (mode != SE_MODE_H264) {
 		code = viewer_difference(&scene.viewer, &scene.picture);
-		CHECK(code <= (mode == SE_MODE_JPEG ? 24 : 0), "the picture is %d off", code);
+		CHECK(code <= (mode == SE_MODE_JPEG ? 48 : 0), "the picture is %d off", code);
 	}
 	close_scene(&scene);
 }

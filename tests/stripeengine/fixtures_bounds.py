@@ -111,6 +111,8 @@ def op_bound(op: wire.Op, source: Pixels, values: dict[str, object]) -> float:
     """Return the bound for one op of an engine with these settings; ``source`` is the op's rectangle of the picture."""
     final = bool(op.flags & wire.FINAL)
     chroma = str(values["chroma"])
+    if op.kind in (wire.FILL, wire.LOSSLESS):
+        return 0.0
     if op.kind == wire.JPEG:
         normal, better = int(str(values["jpeg_quality"])), int(str(values["paint_over_jpeg_quality"]))
         return jpeg_bound(source, max(normal, better) if final and values["paint_over"] else normal, chroma)

@@ -83,6 +83,12 @@ def smooth(width: int, height: int, seed: int = 0) -> Pixels:
     return np.stack([np.abs(plane % 460 - 230) for plane in planes], axis=2).astype(np.uint8)
 
 
+def blocks(width: int, height: int, seed: int) -> Pixels:
+    """Squares of 8 pixels of random colours: codecs keep them well, and no two seeds have much in common."""
+    small = np.random.default_rng(seed).integers(0, 256, (-(-height // 8), -(-width // 8), 3), dtype=np.uint8)
+    return small.repeat(8, axis=0).repeat(8, axis=1)[:height, :width]
+
+
 def worst(a: Pixels, b: Pixels) -> int:
     """Largest difference of a channel."""
     return int(np.abs(a.astype(int) - b).max())

@@ -4,9 +4,10 @@
 (`NativePipeline`, own thread, real time) or the oracle (`ReferencePipeline`, virtual time). The rules it holds them to:
 
 1. Ids grow by one, the size is the source's, messages keep to 256 kB unless a single op is larger.
-2. An op lies inside the picture, and covers only rows of stripes that changed since the last rest; a JPEG of a change
-   lies inside the box of what changed in its stripe.
-3. Inside an op the picture is the source within the codec's error, outside it is bit for bit what it was.
+2. An op lies inside the picture, and covers only rows of stripes (or blocks of 64 rows) that changed since the last
+   rest; a JPEG of a change lies inside the box of what has changed.
+3. Inside an op the picture is the source within the codec's error, outside it is bit for bit what it was. What is
+   copied is, but for the losses it has had, exactly what the source shows there.
 4. What changed arrives, and at rest all of it was last drawn by an op of paint-over quality.
 """
 
@@ -33,6 +34,7 @@ Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 Rectangle = tuple[int, int, int, int]
 
+REPAIR_ROWS = 64  # what is lossy among these is painted over in one rectangle
 PATIENCE_S = 5.0  # for a machine busy with other things; a healthy engine needs milliseconds
 
 
@@ -149,6 +151,9 @@ class Watcher:
         self._changed = np.ones((height, width), dtype=bool)
         self._touched = np.zeros((height, width), dtype=bool)
         self._final = np.zeros((height, width), dtype=bool)
+        """What was last drawn in the best quality there is."""
+        self._shown = self.picture.copy()
+        """What the viewer would see if no codec had losses."""
         self._allowed = np.ones(height, dtype=bool)
 
     # ---- what happens to the source and the engine ----
@@ -163,7 +168,6 @@ class Watcher:
         self._pending |= changed
         self._changed |= changed
         self._touched |= changed
-        self._final &= ~changed
         self._allow(changed.any(axis=1))
         self._submitted_us = time.monotonic_ns() // 1000
         self.pipeline.source.submit(picture, damage)
@@ -279,18 +283,33 @@ class Watcher:
         x, y, w, h = op.rectangle
         area = (slice(y, y + h), slice(x, x + w))
         assert self._allowed[y : y + h].all(), f"rows of {op.rectangle} include a stripe where nothing changed"
+        if op.kind == wire.COPY:
+            self._check_copy(op, certain=certain)
+            return
         current = self._expect_close(self.decoder, op, "frame", certain=certain)
         for newcomer, drawn in self.joined:
             drawn[area] = not newcomer.missed
+        self._shown[area] = (self.picture if current else self.before)[area]
         if not current:
             # What the last submit left as it was is drawn all the same.
             same = (self.before[area] == self.picture[area]).all(axis=2)
             self._final[area][same] = bool(op.flags & wire.FINAL)
             return
         if op.kind == wire.JPEG and not op.flags & wire.FINAL and len({s.mode for s in self._history}) == 1:
-            assert any(self._in_change(op, s) for s in self._history), f"{op.rectangle} is not tight"
+            assert self._in_change(op), f"{op.rectangle} is not tight"
         self._pending[area] = False
         self._final[area] = bool(op.flags & wire.FINAL)
+
+    def _check_copy(self, op: wire.Op, *, certain: bool) -> None:
+        x, y, w, h = op.rectangle
+        area = (slice(y, y + h), slice(x, x + w))
+        source = (slice(op.sy, op.sy + h), slice(op.sx, op.sx + w))
+        for state in (self._shown, self._final, *(drawn for _, drawn in self.joined)):
+            state[area] = state[source].copy()
+        candidates = [self.picture] if certain else [self.picture, self.before]
+        matches = [np.array_equal(self._shown[area], picture[area]) for picture in candidates]
+        assert any(matches), f"{op} copies what is not on the screen"
+        self._pending[area] &= not matches[0]
 
     def _expect_close(self, decoder: Decoder, op: wire.Op, what: str, *, certain: bool = True) -> bool:
         """Fail unless the op's rectangle shows the source; return whether it does.
@@ -309,15 +328,12 @@ class Watcher:
         assert errors[nearest] <= bound, f"{what}: {op} differs from its source by {errors[nearest]:.1f} > {bound:.1f}"
         return nearest == 0
 
-    def _in_change(self, op: wire.Op, settings: EngineSettings) -> bool:
-        step = stripe_height(settings, self.picture.shape[0])
-        top = op.y // step * step
-        changed = self._changed[top : top + step]
-        rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+    def _in_change(self, op: wire.Op) -> bool:
+        rows, columns = np.flatnonzero(self._changed.any(axis=1)), np.flatnonzero(self._changed.any(axis=0))
         return bool(
             rows.size
-            and top + rows[0] <= op.y
-            and op.y + op.h <= top + rows[-1] + 1
+            and rows[0] <= op.y
+            and op.y + op.h <= rows[-1] + 1
             and columns[0] <= op.x
             and op.x + op.w <= columns[-1] + 1
         )
@@ -326,7 +342,7 @@ class Watcher:
         """Allow ops on every stripe of these rows, cut as now or as before the last change of settings."""
         allowed = rows.copy()
         total = len(rows)
-        steps = {stripe_height(settings, total): None for settings in self._history[-2:]}
+        steps = {stripe_height(settings, total): None for settings in self._history[-2:]} | {REPAIR_ROWS: None}
         for step, _ in itertools.product(steps, range(2)):
             for top in range(0, total, step):
                 if allowed[top : top + step].any():

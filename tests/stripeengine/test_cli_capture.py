@@ -104,7 +104,7 @@ def test_dump_decodes_to_the_screen(server: XServer, tmp_path: Path) -> None:
     path = tmp_path / "session.dump"
     process = start(server, "--dump", str(path), "--json", "--set", "jpeg_quality=100", "--set", "chroma=444")
     try:
-        grown(path, 100)
+        grown(path, 80)
         with Painter(server) as painter:
             before = path.stat().st_size
             painter.fill(0, 0, 640, 480, 0x3060C0)
@@ -162,7 +162,7 @@ def test_a_monitor_that_is_not_there_is_one_line_and_code_2(server: XServer) -> 
 def test_interrupt_ends_with_a_report(server: XServer, tmp_path: Path, number: signal.Signals) -> None:
     path = tmp_path / "dump"
     process = start(server, "--json", "--dump", str(path))
-    grown(path, 100)
+    grown(path, 80)
     process.send_signal(number)
     out, err = process.communicate(timeout=10)
     assert process.returncode == 0
@@ -174,7 +174,7 @@ def test_a_dying_server_is_one_line_and_a_report(tmp_path: Path) -> None:
     path = tmp_path / "dump"
     with XServer((320, 240)) as server:
         process = start(server, "--json", "--dump", str(path))
-        grown(path, 100)
+        grown(path, 80)
         server.kill()
         out, err = process.communicate(timeout=10)
     assert process.returncode == 1
@@ -186,7 +186,7 @@ def test_idle_screen_costs_next_to_nothing(server: XServer, tmp_path: Path) -> N
     """After the first picture and its paint-over nothing is sent and nothing wakes but the scan."""
     path = tmp_path / "dump"
     process = start(server, "--json", "--dump", str(path), "--set", "verify_interval_ms=500")
-    grown(path, 100)
+    grown(path, 80)
     time.sleep(1)
     size = path.stat().st_size
     time.sleep(3)

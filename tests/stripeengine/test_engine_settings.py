@@ -11,7 +11,7 @@ import pytest
 from stripeengine import Engine, EngineSettings, FramebufferSource, SettingsError, wire
 from stripeengine.ffi import ffi, has_h264, lib
 from stripeengine.settings import describe
-from tests.stripeengine.fixtures_engine import Viewer, mean, running, smooth, worst
+from tests.stripeengine.fixtures_engine import Viewer, blocks, mean, running, smooth, worst
 
 h264 = pytest.mark.skipif(not has_h264(), reason="built without x264")
 
@@ -50,13 +50,13 @@ def test_c_accepts_exactly_the_ranges_of_the_dataclass() -> None:
 
 
 def test_quality_acts_on_the_next_change() -> None:
-    noise = np.random.default_rng(5).integers(0, 256, (64, 320, 3), dtype=np.uint8)
+    random = np.random.default_rng(5)
     with running(320, 64, jpeg_quality=20, paint_over=False) as (source, engine, viewer):
         viewer.drain()
         lengths = []
         for quality in (20, 60, 95):
             engine.update(jpeg_quality=quality)
-            source.submit(np.roll(noise, quality, axis=1))
+            source.submit(random.integers(0, 256, (64, 320, 3), dtype=np.uint8))
             viewer.drain(0.1)
             lengths.append(viewer.ops()[-1].length)
         assert lengths[0] < lengths[1] < lengths[2]
@@ -82,19 +82,20 @@ def test_every_mode_takes_over_from_every_other() -> None:
         viewer.drain()
         for step, (mode, chroma, stripe_height) in enumerate(modes):
             engine.update(mode=mode, chroma=chroma, stripe_height=stripe_height)
-            picture = smooth(333, 211, step)
+            picture = smooth(333, 211, step) // 2 + blocks(333, 211, step) // 2
             source.submit(picture)
             start = len(viewer.messages)
             assert viewer.wait(2)  # new encoders take their time where others want the processor too
             viewer.take()
             viewer.drain(0.08)
             ops = viewer.ops(start)
-            assert {op.kind for op in ops} == {wire.H264 if mode == "h264" else wire.JPEG}
-            assert all(bool(op.flags & wire.CHROMA_444) == (chroma == "444") for op in ops)
+            assert {op.kind for op in ops} == {wire.H264} if mode == "h264" else {wire.JPEG, wire.LOSSLESS}
+            coded = [op for op in ops if op.kind != wire.LOSSLESS]  # what is smaller than a JPEG's tables
+            assert coded and all(bool(op.flags & wire.CHROMA_444) == (chroma == "444") for op in coded)
             if mode == "h264":
                 assert all(op.flags & wire.KEY and op.flags & wire.CROP and op.pw == 336 for op in ops)
                 assert {op.h for op in ops[:-1]} == ({48} if stripe_height else {32})
-            assert mean(viewer.picture, picture) < 3, (mode, chroma, stripe_height)
+            assert mean(viewer.picture, picture) < 8, (mode, chroma, stripe_height)
 
 
 @h264
