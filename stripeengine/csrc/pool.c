@@ -80,24 +80,48 @@ int se_pool_size(void)
 	return pool_size;
 }
 
-/* With the lock held, which it lets go during a job: works on a batch until no job is left to claim. */
-static void work_on(struct batch *batch)
+/* With the lock held, which it lets go during the job. */
+static void work_once(struct batch *batch)
 {
-	while (batch->next < batch->count) {
-		size_t index = batch->next++;
+	size_t index = batch->next++;
 
-		pthread_mutex_unlock(&lock);
-		batch->job(batch->context, index);
-		pthread_mutex_lock(&lock);
-	}
+	pthread_mutex_unlock(&lock);
+	batch->job(batch->context, index);
+	pthread_mutex_lock(&lock);
 }
 
+/* The batch with the fewest helpers, the oldest of several: engines share the helpers evenly, and one with much to do keeps none
+ * from another. */
 static struct batch *find_batch(void)
 {
+	struct batch *found = NULL;
+
 	for (struct batch *batch = batches; batch; batch = batch->link)
-		if (batch->next < batch->count && batch->helpers < batch->helpers_max)
-			return batch;
-	return NULL;
+		if (batch->next < batch->count && batch->helpers < batch->helpers_max &&
+		    (!found || batch->helpers < found->helpers))
+			found = batch;
+	return found;
+}
+
+/* With the lock held: until no job of the batch is left to claim, or another batch has fewer helpers. Returns what to help next,
+ * or NULL: a single helper takes turns. */
+static struct batch *help(struct batch *batch)
+{
+	struct batch *other = NULL;
+	uint64_t begin = se_thread_cpu_ns();
+
+	batch->helpers++;
+	while (batch->next < batch->count) {
+		work_once(batch);
+		other = find_batch();
+		if (other && other->helpers < batch->helpers)
+			break;
+		other = NULL;
+	}
+	batch->cpu_ns += se_thread_cpu_ns() - begin;
+	if (--batch->helpers == 0)
+		pthread_cond_signal(&batch->left);
+	return other ? other : find_batch();
 }
 
 static void *helper(void *unused)
@@ -107,18 +131,11 @@ static void *helper(void *unused)
 	pthread_mutex_lock(&lock);
 	for (;;) {
 		struct batch *batch = find_batch();
-		uint64_t begin;
 
-		if (!batch) {
+		if (!batch)
 			pthread_cond_wait(&work, &lock);
-			continue;
-		}
-		batch->helpers++;
-		begin = se_thread_cpu_ns();
-		work_on(batch);
-		batch->cpu_ns += se_thread_cpu_ns() - begin;
-		if (--batch->helpers == 0)
-			pthread_cond_signal(&batch->left);
+		while (batch)
+			batch = help(batch);
 	}
 	return NULL;
 }
@@ -158,7 +175,8 @@ static void run_parallel(se_job_fn *job, void *context, size_t count, int size, 
 	*end = &batch;
 	for (size_t i = 1; i < count && i < (size_t)size; i++)
 		pthread_cond_signal(&work);
-	work_on(&batch);
+	while (batch.next < batch.count)
+		work_once(&batch);
 	for (end = &batches; *end != &batch; end = &(*end)->link)
 		;
 	*end = batch.link;

@@ -3,6 +3,7 @@
  * It starts with its first parallel batch and lives as long as the process. Its size is the number of processors this
  * process may use, at most 8; STRIPEENGINE_THREADS=1..64 overrides it. A batch is worked on by the calling thread and
  * by as many helpers as make up that size; a size of 1 never starts a thread.
+ * Helpers are shared evenly among the batches of several engines.
  */
 #ifndef SE_POOL_H
 #define SE_POOL_H

@@ -1,8 +1,10 @@
 /* test_parts.c - region, damage, colour, pool, frame, settings: each against a plain model of it. */
 #include <errno.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "check.h"
 #include "colour.h"
@@ -195,6 +197,58 @@ static void count_job(void *context, size_t index)
 	atomic_fetch_add(&counts[index], 1);
 }
 
+#define CROWD_LONG 400
+#define CROWD_SHORT 60
+
+struct crowd {
+	pthread_t caller;    /* of the batch */
+	atomic_int *started; /* jobs of this batch */
+	atomic_int helped;   /* those that helpers did */
+};
+
+static void slow_job(void *context, size_t index)
+{
+	struct crowd *crowd = context;
+
+	(void)index;
+	atomic_fetch_add(crowd->started, 1);
+	if (!pthread_equal(pthread_self(), crowd->caller))
+		atomic_fetch_add(&crowd->helped, 1);
+	usleep(500);
+}
+
+static void *run_long_batch(void *context)
+{
+	struct crowd *crowd = context;
+	uint64_t cpu = 0;
+
+	crowd->caller = pthread_self();
+	se_pool_run(slow_job, crowd, CROWD_LONG, true, &cpu);
+	return NULL;
+}
+
+/* A long batch has taken all helpers: one that comes later gets help all the same, before the long one is done. */
+static void check_sharing(void)
+{
+	atomic_int long_started = 0, short_started = 0;
+	struct crowd large = { .started = &long_started }, small = { .caller = pthread_self(), .started = &short_started };
+	pthread_t thread;
+	uint64_t cpu = 0;
+
+	if (se_pool_size() < 2)
+		return;
+	CHECK(pthread_create(&thread, NULL, run_long_batch, &large) == 0, "no thread");
+	while (atomic_load(&long_started) < 2 * se_pool_size())
+		usleep(100);
+	se_pool_run(slow_job, &small, CROWD_SHORT, true, &cpu);
+	CHECK(atomic_load(&long_started) < CROWD_LONG, "the long batch was over first");
+	CHECK(atomic_load(&small.helped) > 0, "no helper came");
+	pthread_join(thread, NULL);
+	CHECK(atomic_load(&long_started) == CROWD_LONG && atomic_load(&short_started) == CROWD_SHORT, "%d and %d jobs ran",
+	      atomic_load(&long_started), atomic_load(&short_started));
+	CHECK(atomic_load(&large.helped) > 0, "the long batch had no helper");
+}
+
 void test_pool(void)
 {
 	static atomic_int counts[100];
@@ -206,6 +260,7 @@ void test_pool(void)
 	for (int i = 0; i < 100; i++)
 		CHECK(atomic_load(&counts[i]) == 200, "job %d ran %d times", i, atomic_load(&counts[i]));
 	CHECK(se_pool_size() >= 1 && se_pool_size() <= 64, "%d threads", se_pool_size());
+	check_sharing();
 }
 
 /* Two batches, of two rectangles each: a message each, the payload once in it. */
