@@ -1,5 +1,7 @@
 """The lossless batch of docs/protocol.md section 4: a complete decoder and a simple encoder.
 
+Photographs are predicted (`prediction`), everything else is byte ops.
+
 Pure functions on numpy arrays, safe from any thread. Work and memory are bounded by the number of pixels the caller
 announces: a batch that would inflate or run further is refused with `DecodeError`.
 """
@@ -9,17 +11,19 @@ from __future__ import annotations
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from .errors import DecodeError
-
-Pixels = npt.NDArray[np.uint8]
+from .prediction import Pixels, predict, restore
 
 DEFLATED: Final = 1
+FORMS: Final = 2
+OPS: Final = 0  # forms
+PREDICTED: Final = 1
 ESCAPE: Final = 255
 MAX_RUN: Final = 8192  # of the two long ops
 DEFLATE_FROM: Final = 1024  # op stream bytes from which raw deflate pays
@@ -36,24 +40,49 @@ def decode_batch(payload: bytes | memoryview, sizes: Sequence[tuple[int, int]]) 
 
     ``sizes`` are their ``(width, height)`` in order. Raises `DecodeError` if the batch breaks section 4.
     """
-    palette, stream = _open_batch(payload, sum(width * height for width, height in sizes))
+    areas = [width * height for width, height in sizes]
+    flags, palette, stream = _open_batch(payload, sum(areas))
+    forms = _read_forms(stream, len(sizes)) if flags & FORMS else bytes(len(sizes))
+    predicted = sum(area for area, form in zip(areas, forms, strict=True) if form == PREDICTED)
+    position, end = len(sizes) if flags & FORMS else 0, len(stream) - 3 * predicted
+    if end < position:
+        raise DecodeError("lossless: the stream ends inside the planes of its predicted rectangles")
+    planes = np.frombuffer(stream, np.uint8, 3 * predicted, end).reshape(3, predicted)
+    ops = stream[:end]
     rectangles = []
-    position = 0
-    for width, height in sizes:
-        pixels = np.zeros((width * height, 3), dtype=np.uint8)
-        position = _decode_rectangle(stream, position, palette, pixels, width)
+    used = 0
+    for (width, height), area, form in zip(sizes, areas, forms, strict=True):
+        if form == PREDICTED:
+            rectangles.append(restore(planes[:, used : used + area].reshape(3, height, width)))
+            used += area
+            continue
+        pixels = np.zeros((area, 3), dtype=np.uint8)
+        position = _decode_rectangle(ops, position, palette, pixels, width)
         rectangles.append(pixels.reshape(height, width, 3))
-    if position != len(stream):
-        raise DecodeError(f"lossless: {len(stream) - position} bytes follow the last rectangle")
+    if position != end:
+        raise DecodeError(f"lossless: {end - position} bytes follow the last rectangle")
     return rectangles
 
 
-def _open_batch(payload: bytes | memoryview, pixels: int) -> tuple[Pixels, bytes]:
-    """Return the palette and the op stream, inflated."""
+def _read_forms(stream: bytes, count: int) -> bytes:
+    """Return the form of each rectangle."""
+    forms = stream[:count]
+    if len(forms) < count:
+        raise DecodeError("lossless: the stream ends inside the forms of its rectangles")
+    for form in forms:
+        if form not in (OPS, PREDICTED):
+            raise DecodeError(f"lossless: form {form} is not known to this reader: the batch is of a newer version")
+    return forms
+
+
+def _open_batch(payload: bytes | memoryview, pixels: int) -> tuple[int, Pixels, bytes]:
+    """Return the flags, the palette and the op stream, inflated."""
     data = bytes(payload)
     if len(data) < 2 or len(data) < 6 + 3 * data[1]:
         raise DecodeError("lossless: the batch ends inside its header")
     flags, palette_size = data[0], data[1]
+    if flags & ~(DEFLATED | FORMS):
+        raise DecodeError(f"lossless: flags {flags:#x} are not known to this reader: the batch is of a newer version")
     palette_end = 2 + 3 * palette_size
     palette = np.frombuffer(data, np.uint8, 3 * palette_size, 2).reshape(palette_size, 3)
     (op_bytes,) = struct.unpack_from("<I", data, palette_end)
@@ -71,7 +100,7 @@ def _open_batch(payload: bytes | memoryview, pixels: int) -> tuple[Pixels, bytes
             raise DecodeError("lossless: the deflated body ends early or late")
     if len(body) != op_bytes:
         raise DecodeError(f"lossless: op_bytes says {op_bytes}, the stream has {len(body)}")
-    return palette, body
+    return flags, palette, body
 
 
 def _decode_rectangle(stream: bytes, position: int, palette: Pixels, pixels: Pixels, width: int) -> int:
@@ -137,11 +166,34 @@ def _read_literals(stream: bytes, position: int, palette: Pixels, target: Pixels
     return position
 
 
-def encode_batch(rectangles: Sequence[Pixels], *, deflate: bool | None = None) -> bytes:
+def encode_batch(
+    rectangles: Sequence[Pixels], *, deflate: bool | None = None, predicted: Collection[int] = ()
+) -> bytes:
     """Return the batch of H×W×3 uint8 ``rectangles``.
 
     ``deflate`` forces or forbids raw deflate; None deflates from `DEFLATE_FROM` bytes on where that is smaller.
+    ``predicted`` are the indices of those that show photographs.
     """
+    others = [rectangle for index, rectangle in enumerate(rectangles) if index not in predicted]
+    palette, ops = _encode_ops(others)
+    flags, body = 0, ops
+    if predicted:
+        flags = FORMS
+        forms = bytes(PREDICTED if index in predicted else OPS for index in range(len(rectangles)))
+        planes = [predict(rectangle) for index, rectangle in enumerate(rectangles) if index in predicted]
+        body = forms + ops + b"".join(part[plane].tobytes() for plane in range(3) for part in planes)
+    head = bytes((len(palette),)) + b"".join(colour.to_bytes(3, "big") for colour in palette)
+    head += struct.pack("<I", len(body))
+    if deflate or (deflate is None and len(body) >= DEFLATE_FROM):
+        packer = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
+        packed = packer.compress(body) + packer.flush()
+        if deflate or len(packed) < len(body):
+            return bytes((flags | DEFLATED,)) + head + packed
+    return bytes((flags,)) + head + body
+
+
+def _encode_ops(rectangles: Sequence[Pixels]) -> tuple[list[int], bytes]:
+    """Return the palette, 0xRRGGBB each, and the byte ops of all rectangles."""
     passes = [_find_runs(rectangle) for rectangle in rectangles]
     counts = Counter(colour for runs in passes for kind, _, literals in runs if kind is None for colour in literals)
     palette = [colour for colour, _ in counts.most_common(255)]
@@ -160,15 +212,7 @@ def encode_batch(rectangles: Sequence[Pixels], *, deflate: bool | None = None) -
                 stream.append(kind | count - 1)
             else:
                 stream += bytes((kind | _LONG | (count - 1) >> 8, (count - 1) & 0xFF))
-    head = bytes((len(palette),)) + b"".join(colour.to_bytes(3, "big") for colour in palette)
-    head += struct.pack("<I", len(stream))
-    body = bytes(stream)
-    if deflate or (deflate is None and len(body) >= DEFLATE_FROM):
-        packer = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
-        packed = packer.compress(body) + packer.flush()
-        if deflate or len(packed) < len(body):
-            return bytes((DEFLATED,)) + head + packed
-    return b"\0" + head + body
+    return palette, bytes(stream)
 
 
 _Run = tuple[int | None, int, Sequence[int]]  # op byte (None: literals), pixels, colours of the literals

@@ -273,7 +273,7 @@ static int add_batch_ops(struct se_auto *self, const struct se_batch *batch)
 				return SE_E_NOMEM;
 			op->kind = SE_OP_LOSSLESS;
 			op->flags = SE_OP_FINAL;
-			op->rect = batch->rects[part->first + j];
+			op->rect = batch->pieces[part->first + j].rect;
 			op->payload_width = op->rect.w;
 			op->payload_height = op->rect.h;
 			op->value = (uint32_t)j;

@@ -3,13 +3,17 @@
 
 #include <stdlib.h>
 
+#include "blocks.h"
+#include "content.h"
 #include "frame.h"
 #include "tiles.h"
 
-#define PIECE_PHOTO 49152  /* pixels; of 4 bytes at worst, they stay below a message's aim */
+#define PIECE_PHOTO 49152  /* pixels; of 4 bytes at worst (3 predicted), they stay below a message's aim */
 #define PIECE_TEXT 131072  /* pixels; with at most FEW_LITERALS they stay below it too */
 #define FEW_LITERALS 300   /* of 1000 pixels */
+#define TRY_PIXELS 196608  /* of photographs likewise: they take one to two bytes each */
 #define TRY_BOUND 2000000u /* bytes; text of that bound may fit a message, of a larger one it hardly does */
+#define PHOTO_LEAST 256    /* pixels: a tile; of fewer nobody can tell what they show, and any form is small */
 #define MOST_RECTS 2048    /* in one part: their records take 64 kB of the message */
 
 void se_batch_free(struct se_batch *self)
@@ -17,7 +21,7 @@ void se_batch_free(struct se_batch *self)
 	for (size_t i = 0; i < self->part_capacity; i++)
 		se_buffer_free(&self->parts[i].out);
 	free(self->parts);
-	free(self->rects);
+	free(self->pieces);
 	se_lossless_free(self->coder);
 	*self = (struct se_batch){ 0 };
 }
@@ -29,18 +33,18 @@ void se_batch_clear(struct se_batch *self)
 	self->part_count = 0;
 }
 
-static int add_piece(struct se_batch *self, struct se_rect rect)
+static int add_piece(struct se_batch *self, struct se_rect rect, bool photo)
 {
 	if (self->count == self->capacity) {
 		size_t capacity = self->capacity ? self->capacity * 2 : 64;
-		struct se_rect *rects = realloc(self->rects, capacity * sizeof *rects);
+		struct se_batch_piece *pieces = realloc(self->pieces, capacity * sizeof *pieces);
 
-		if (!rects)
+		if (!pieces)
 			return se_error_set(SE_E_NOMEM, "out of memory: %zu lossless rectangles", capacity);
-		self->rects = rects;
+		self->pieces = pieces;
 		self->capacity = capacity;
 	}
-	self->rects[self->count++] = rect;
+	self->pieces[self->count++] = (struct se_batch_piece){ rect, photo };
 	self->pixels += se_rect_area(rect);
 	return SE_OK;
 }
@@ -61,7 +65,7 @@ int se_batch_add(struct se_batch *self, struct se_rect rect, int literals)
 	int cut = rect.h > SE_TILE ? cut_of(rect.y, rect.h) : 0, code;
 
 	if (se_rect_area(rect) <= (literals > FEW_LITERALS ? PIECE_PHOTO : PIECE_TEXT))
-		return add_piece(self, rect);
+		return add_piece(self, rect, literals > FEW_LITERALS);
 	if (cut > 0) {
 		first.h = cut - rect.y;
 		second.y = cut;
@@ -92,19 +96,44 @@ static struct se_batch_part *next_part(struct se_batch *self)
 	return &self->parts[self->part_count];
 }
 
-static int64_t pixels_of(const struct se_batch *self, size_t first, size_t count)
+static int64_t pixels_of(const struct se_batch *self, size_t first, size_t count, bool photos_only)
 {
 	int64_t pixels = 0;
 
 	for (size_t i = first; i < first + count; i++)
-		pixels += se_rect_area(self->rects[i]);
+		if (self->pieces[i].photo || !photos_only)
+			pixels += se_rect_area(self->pieces[i].rect);
 	return pixels;
+}
+
+/* Whether more than half of a rectangle shows a photograph, block by block. */
+static bool shows_photo(const struct se_picture *picture, struct se_rect rect)
+{
+	int64_t photo = 0;
+
+	for (int y = rect.y; y < rect.y + rect.h; y += SE_BLOCK)
+		for (int x = rect.x; x < rect.x + rect.w; x += SE_BLOCK) {
+			struct se_rect block = se_rect_intersect((struct se_rect){ x, y, SE_BLOCK, SE_BLOCK }, rect);
+
+			if (se_content_is_photo(se_content_sample(picture, block)))
+				photo += se_rect_area(block);
+		}
+	return photo * 2 > se_rect_area(rect);
+}
+
+static int encode_piece(struct se_batch *self, struct se_batch_piece *piece, const struct se_picture *picture)
+{
+	piece->photo = piece->photo && se_rect_area(piece->rect) >= PHOTO_LEAST && shows_photo(picture, piece->rect);
+	if (piece->photo)
+		return se_lossless_add_photo(self->coder, picture->pixels, picture->stride, piece->rect);
+	return se_lossless_add(self->coder, picture->pixels, picture->stride, piece->rect, 1000);
 }
 
 /* `most`: pixels of the picture. Repairs may cover what has changed once more, and a reader refuses a batch of more. */
 static int finish(struct se_batch *self, size_t first, size_t count, int64_t most)
 {
-	bool hopeless = count > MOST_RECTS || (count > 1 && (pixels_of(self, first, count) > most ||
+	bool hopeless = count > MOST_RECTS || (count > 1 && (pixels_of(self, first, count, false) > most ||
+	                                                     pixels_of(self, first, count, true) > TRY_PIXELS ||
 	                                                     se_lossless_bound(self->coder, first, count) > TRY_BOUND));
 	size_t room = SE_FRAME_AIM - SE_FRAME_HEADER - count * SE_FRAME_RECORD;
 	struct se_batch_part *part = next_part(self);
@@ -138,7 +167,7 @@ int se_batch_encode(struct se_batch *self, const struct se_picture *picture)
 		return se_error_set(SE_E_NOMEM, "out of memory: a lossless encoder");
 	se_lossless_begin(self->coder);
 	for (size_t i = 0; i < self->count && code == SE_OK; i++)
-		code = se_lossless_add(self->coder, picture->pixels, picture->stride, self->rects[i], 1000);
+		code = encode_piece(self, &self->pieces[i], picture);
 	if (code == SE_OK && self->count > 0)
 		code = finish(self, 0, self->count, se_rect_area(se_picture_bounds(picture)));
 	if (code < 0)

@@ -11,13 +11,18 @@
 #include "picture.h"
 
 struct se_batch_part {
-	size_t first, count; /* of the batch's rectangles */
+	size_t first, count; /* of the batch's pieces */
 	struct se_buffer out;
+};
+
+struct se_batch_piece {
+	struct se_rect rect;
+	bool photo; /* until it is encoded: it may be one, by its literals */
 };
 
 struct se_batch {
 	struct se_lossless *coder; /* made by the first encode */
-	struct se_rect *rects;
+	struct se_batch_piece *pieces;
 	size_t count, capacity;
 	int64_t pixels;
 	struct se_batch_part *parts;
@@ -31,7 +36,7 @@ void se_batch_clear(struct se_batch *self);
  * is known, say how large. SE_E_NOMEM leaves the pieces added so far. */
 int se_batch_add(struct se_batch *self, struct se_rect rect, int literals);
 
-/* Encodes all rectangles out of `picture`. Fails with SE_E_NOMEM and SE_E_ENCODER; then there are no parts. */
+/* Encodes all rectangles out of `picture`, those that show photographs predicted. Fails with SE_E_NOMEM and SE_E_ENCODER; then there are no parts. */
 int se_batch_encode(struct se_batch *self, const struct se_picture *picture);
 
 #endif

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "predictor.h"
 #include "rowmask.h"
 
 #define LEVEL 1           /* of deflate: 6 saves at most 15 % and costs several times the time */
@@ -20,14 +21,17 @@
 #define LEFT 0xa0u
 #define LONG 0x40u
 #define ESCAPE 255u
+#define DEFLATED 1u /* flags of a batch */
+#define FORMS 2u
 #define PALETTE 255u
 #define COLOURS 8192u       /* told apart in the choice of the palette: windows of text have 5000 */
 #define TABLE_BITS 14
 #define OTHER 0x80000000u   /* mark of a literal whose colour has no number: the colour itself */
 
-struct piece { /* a rectangle; where its ops and literals end */
-	size_t ops_end, literals_end;
+struct piece { /* a rectangle; where its ops, literals and residuals end */
+	size_t ops_end, literals_end, residuals_end;
 	int64_t pixels;
+	bool predicted; /* three planes of residuals, no ops */
 };
 
 struct se_lossless {
@@ -35,6 +39,8 @@ struct se_lossless {
 	size_t ops_size, ops_capacity;
 	uint32_t *literals;
 	size_t literal_count, literal_capacity;
+	uint8_t *residuals; /* of each predicted rectangle its planes */
+	size_t residuals_size, residuals_capacity;
 	struct piece *pieces;
 	size_t piece_count, piece_capacity;
 	uint32_t colours[COLOURS]; /* by number */
@@ -71,6 +77,7 @@ void se_lossless_free(struct se_lossless *self)
 	se_buffer_free(&self->stream);
 	free(self->ops);
 	free(self->literals);
+	free(self->residuals);
 	free(self->pieces);
 	free(self);
 }
@@ -85,7 +92,7 @@ static void forget_colours(struct se_lossless *self, uint32_t count)
 void se_lossless_begin(struct se_lossless *self)
 {
 	forget_colours(self, 0);
-	self->ops_size = self->literal_count = self->piece_count = 0;
+	self->ops_size = self->literal_count = self->residuals_size = self->piece_count = 0;
 }
 
 size_t se_lossless_count(const struct se_lossless *self)
@@ -259,7 +266,26 @@ int se_lossless_add(struct se_lossless *self, const uint8_t *pixels, size_t stri
 	}
 	flush(&run);
 	self->ops_size = (size_t)(run.ops - self->ops);
-	self->pieces[self->piece_count++] = (struct piece){ self->ops_size, self->literal_count, area };
+	self->pieces[self->piece_count++] =
+		(struct piece){ self->ops_size, self->literal_count, self->residuals_size, area, false };
+	return SE_OK;
+}
+
+int se_lossless_add_photo(struct se_lossless *self, const uint8_t *pixels, size_t stride, struct se_rect rect)
+{
+	size_t area = (size_t)se_rect_area(rect);
+	uint8_t *planes;
+
+	if (area == 0)
+		return se_error_set(SE_E_INVALID, "a lossless rectangle of %dx%d pixels is empty", rect.w, rect.h);
+	if (reserve((void **)&self->residuals, &self->residuals_capacity, self->residuals_size, 3 * area, 1) < 0 ||
+	    reserve((void **)&self->pieces, &self->piece_capacity, self->piece_count, 1, sizeof *self->pieces) < 0)
+		return SE_E_NOMEM;
+	planes = self->residuals + self->residuals_size;
+	se_predictor_residuals(pixels, stride, rect, planes, planes + area, planes + 2 * area);
+	self->residuals_size += 3 * area;
+	self->pieces[self->piece_count++] =
+		(struct piece){ self->ops_size, self->literal_count, self->residuals_size, (int64_t)area, true };
 	return SE_OK;
 }
 
@@ -284,23 +310,38 @@ int se_lossless_literals(const uint8_t *pixels, size_t stride, struct se_rect re
 /* ---- pass 2 ---- */
 
 struct range {
-	size_t ops, ops_end, literals, literals_end;
+	size_t first, count; /* pieces */
+	size_t ops, ops_end, literals, literals_end, residuals, residuals_end;
 	int64_t pixels;
 };
 
 static struct range range_of(const struct se_lossless *self, size_t first, size_t count)
 {
-	struct range range = { 0 };
+	struct range range = { .first = first, .count = count };
 
 	if (first > 0) {
 		range.ops = self->pieces[first - 1].ops_end;
 		range.literals = self->pieces[first - 1].literals_end;
+		range.residuals = self->pieces[first - 1].residuals_end;
 	}
 	range.ops_end = self->pieces[first + count - 1].ops_end;
 	range.literals_end = self->pieces[first + count - 1].literals_end;
+	range.residuals_end = self->pieces[first + count - 1].residuals_end;
 	for (size_t i = first; i < first + count; i++)
 		range.pixels += self->pieces[i].pixels;
 	return range;
+}
+
+static bool has_photos(const struct range *range)
+{
+	return range->residuals_end > range->residuals;
+}
+
+/* Of the op stream, with every literal escaped. */
+static size_t most_bytes(const struct range *range)
+{
+	return (has_photos(range) ? range->count : 0) + (range->ops_end - range->ops) +
+	       4 * (range->literals_end - range->literals) + (range->residuals_end - range->residuals);
 }
 
 static bool in_range(const struct se_lossless *self, size_t first, size_t count)
@@ -315,7 +356,7 @@ size_t se_lossless_bound(const struct se_lossless *self, size_t first, size_t co
 	if (!in_range(self, first, count))
 		return 0;
 	range = range_of(self, first, count);
-	return 2 + 3 * PALETTE + 4 + (range.ops_end - range.ops) + 4 * (range.literals_end - range.literals);
+	return 2 + 3 * PALETTE + 4 + most_bytes(&range);
 }
 
 /* The least count that at most PALETTE colours have. */
@@ -400,13 +441,32 @@ static unsigned fill_palette(const struct se_lossless *self, const struct range 
 	return spare;
 }
 
-/* Ops and literals to the op stream. The first `spare` literals without a number have the indices from `next` on. */
+/* In each plane the rectangles follow each other: what is alike in their statistics shares deflate's codes. */
+static uint8_t *put_planes(const struct se_lossless *self, const struct range *range, uint8_t *out)
+{
+	for (size_t plane = 0; plane < 3; plane++)
+		for (size_t i = range->first; i < range->first + range->count; i++) {
+			const struct piece *piece = &self->pieces[i];
+			size_t size = (size_t)piece->pixels;
+
+			if (!piece->predicted)
+				continue;
+			memcpy(out, self->residuals + piece->residuals_end - (3 - plane) * size, size);
+			out += size;
+		}
+	return out;
+}
+
+/* Forms, ops with literals, and planes to the op stream. The first `spare` literals without a number have the indices from
+ * `next` on. */
 static size_t merge(const struct se_lossless *self, const struct range *range, unsigned next, unsigned spare, uint8_t *stream)
 {
 	const uint8_t *op = self->ops + range->ops, *end = self->ops + range->ops_end;
 	const uint32_t *literal = self->literals + range->literals;
 	uint8_t *out = stream;
 
+	for (size_t i = range->first; has_photos(range) && i < range->first + range->count; i++)
+		*out++ = self->pieces[i].predicted;
 	while (op < end) {
 		uint8_t byte = *op++;
 
@@ -428,6 +488,8 @@ static size_t merge(const struct se_lossless *self, const struct range *range, u
 			}
 		}
 	}
+	if (has_photos(range))
+		out = put_planes(self, range, out);
 	return (size_t)(out - stream);
 }
 
@@ -441,7 +503,7 @@ int se_lossless_finish(struct se_lossless *self, size_t first, size_t count, str
 		return se_error_set(SE_E_INVALID, "there are %zu lossless rectangles, not %zu from %zu on", self->piece_count, count,
 		                    first);
 	range = range_of(self, first, count);
-	size = (range.ops_end - range.ops) + 4 * (range.literals_end - range.literals);
+	size = most_bytes(&range);
 	if (se_buffer_reserve(&self->stream, size) < 0 || se_buffer_reserve(out, 2 + 3 * PALETTE + 4 + size) < 0)
 		return SE_E_NOMEM;
 	colours = choose_palette(self, &range, out->data + 2);
@@ -463,7 +525,7 @@ int se_lossless_finish(struct se_lossless *self, size_t first, size_t count, str
 		deflated = libdeflate_deflate_compress(self->compressor, self->stream.data, size, out->data + head, size - 1);
 	if (deflated == 0)
 		memcpy(out->data + head, self->stream.data, size);
-	out->data[0] = deflated > 0;
+	out->data[0] = (uint8_t)((deflated > 0 ? DEFLATED : 0) | (has_photos(&range) ? FORMS : 0));
 	out->size = head + (deflated > 0 ? deflated : size);
 	return SE_OK;
 }

@@ -1,7 +1,7 @@
 /* lossless.h - the lossless batch (docs/protocol.md, section 4) of all lossless rectangles of a frame.
  *
  * Pass 1, per rectangle as it is added, finds the byte ops and collects the literals; pass 2, once per batch, chooses the
- * palette (the 255 commonest literals), merges and deflates. A batch object is used by one thread at a time and keeps its
+ * palette (the 255 commonest literals), merges and deflates. Photographs are predicted instead (predictor.h). A batch object is used by one thread at a time and keeps its
  * memory, so that it soon stops allocating. Rectangles that were added can be finished in several batches.
  */
 #ifndef SE_LOSSLESS_H
@@ -26,11 +26,14 @@ void se_lossless_begin(struct se_lossless *self);
  * is certain); SE_E_NOMEM or, for an empty rectangle, SE_E_INVALID: likewise nothing added. */
 int se_lossless_add(struct se_lossless *self, const uint8_t *pixels, size_t stride, struct se_rect rect, int most);
 
+/* Adds a rectangle that shows a photograph: predicted, at most 3 bytes a pixel. Returns as se_lossless_add, but never 1. */
+int se_lossless_add_photo(struct se_lossless *self, const uint8_t *pixels, size_t stride, struct se_rect rect);
+
 /* Rectangles added since se_lossless_begin. */
 size_t se_lossless_count(const struct se_lossless *self);
 
 /* The most bytes that a batch of rectangles [first, first + count) can have: before deflate, with every literal escaped.
- * Text ends at a tenth to a third of it. */
+ * Text ends at a tenth to a third of it, photographs at half. */
 size_t se_lossless_bound(const struct se_lossless *self, size_t first, size_t count);
 
 /* Writes the batch of rectangles [first, first + count), numbered from 0 in it, to `out`: the payload of their ops. May be

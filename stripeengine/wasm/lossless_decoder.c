@@ -1,4 +1,4 @@
-/* lossless_decoder.c - checks the head, inflates, and runs byte ops.
+/* lossless_decoder.c - checks the head, inflates, and runs byte ops or adds residuals.
  *
  * Runs are copied four pixels at a time with fixed-size copies, which compilers turn into vector moves wherever there are
  * some; what is written too far is written again by the ops that follow, or lies in the slack behind the last pixel.
@@ -6,8 +6,11 @@
 #include "lossless_decoder.h"
 
 #include "inflate.h"
+#include "predicted.h"
 
 #define DEFLATED 1u
+#define FORMS 2u
+#define PREDICTED 1u /* a form; 0 is byte ops */
 #define ESCAPE 255u
 #define LONG 0x40u
 #define REPEAT 0x20u
@@ -34,7 +37,10 @@ int se_lossless_decoder_open(struct se_lossless_decoder *self, const uint8_t *pa
 
 	if (length < 2)
 		return SE_LOSSLESS_DECODER_HEAD;
+	if (payload[0] & ~(DEFLATED | FORMS))
+		return SE_LOSSLESS_DECODER_FLAGS;
 	self->deflated = payload[0] & DEFLATED;
+	self->has_forms = (payload[0] & FORMS) != 0;
 	self->palette_size = payload[1];
 	head = 2 + 3 * (size_t)self->palette_size + 4;
 	if (length < head || self->palette_size > ESCAPE)
@@ -153,6 +159,57 @@ static int run_rectangle(const struct se_lossless_decoder *self, struct stream *
 	return SE_LOSSLESS_DECODER_OK;
 }
 
+static size_t area_of(struct se_lossless_size size)
+{
+	return (size_t)size.width * size.height;
+}
+
+/* All rectangles are byte ops. */
+static int run_all(const struct se_lossless_decoder *self, struct stream *stream, uint32_t *pixels)
+{
+	for (size_t i = 0; i < self->count; i++) {
+		int error = run_rectangle(self, stream, pixels, self->sizes[i]);
+
+		if (error)
+			return error;
+		pixels += area_of(self->sizes[i]);
+	}
+	return stream->at == stream->end ? SE_LOSSLESS_DECODER_OK : SE_LOSSLESS_DECODER_LATE;
+}
+
+/* The forms, the ops of those that have some, and at the end of the stream three planes of all the others. */
+static int run_forms(const struct se_lossless_decoder *self, struct stream *stream, uint32_t *pixels)
+{
+	const uint8_t *forms = stream->at, *plane;
+	size_t predicted = 0;
+
+	if ((size_t)(stream->end - stream->at) < self->count)
+		return SE_LOSSLESS_DECODER_EARLY;
+	for (size_t i = 0; i < self->count; i++) {
+		if (forms[i] > PREDICTED)
+			return SE_LOSSLESS_DECODER_FORM;
+		if (forms[i] == PREDICTED)
+			predicted += area_of(self->sizes[i]);
+	}
+	stream->at += self->count;
+	if (predicted > (size_t)(stream->end - stream->at) / 3)
+		return SE_LOSSLESS_DECODER_PLANES;
+	plane = stream->end -= 3 * predicted;
+	for (size_t i = 0; i < self->count; i++) {
+		if (forms[i] == PREDICTED) {
+			se_predicted_decode(plane, predicted, pixels, self->sizes[i].width, self->sizes[i].height);
+			plane += area_of(self->sizes[i]);
+		} else {
+			int error = run_rectangle(self, stream, pixels, self->sizes[i]);
+
+			if (error)
+				return error;
+		}
+		pixels += area_of(self->sizes[i]);
+	}
+	return stream->at == stream->end ? SE_LOSSLESS_DECODER_OK : SE_LOSSLESS_DECODER_LATE;
+}
+
 static int inflate_body(const struct se_lossless_decoder *self, uint8_t *scratch)
 {
 	switch (se_inflate(self->body, self->body_size, scratch, self->op_bytes)) {
@@ -181,14 +238,7 @@ int se_lossless_decoder_run(const struct se_lossless_decoder *self, uint8_t *scr
 			return error;
 		stream = (struct stream){ scratch, scratch + self->op_bytes };
 	}
-	for (size_t i = 0; i < self->count; i++) {
-		int error = run_rectangle(self, &stream, pixels, self->sizes[i]);
-
-		if (error)
-			return error;
-		pixels += (size_t)self->sizes[i].width * self->sizes[i].height;
-	}
-	return stream.at == stream.end ? SE_LOSSLESS_DECODER_OK : SE_LOSSLESS_DECODER_LATE;
+	return self->has_forms ? run_forms(self, &stream, pixels) : run_all(self, &stream, pixels);
 }
 
 const char *se_lossless_decoder_message(int error)
@@ -209,6 +259,9 @@ const char *se_lossless_decoder_message(int error)
 		"lossless run goes past its rectangle",
 		"lossless repeat at the first pixel",
 		"lossless copy from above in the first row",
+		"lossless batch with a flag that this reader does not know: it is of a newer version",
+		"lossless rectangle of a form that this reader does not know: it is of a newer version",
+		"lossless op stream ends inside the planes of its predicted rectangles",
 	};
 	size_t number = error <= 0 ? (size_t)-(int64_t)error : sizeof messages;
 

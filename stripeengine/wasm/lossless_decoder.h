@@ -28,6 +28,9 @@ enum se_lossless_decoder_error {
 	SE_LOSSLESS_DECODER_RUN = -12,
 	SE_LOSSLESS_DECODER_LEFT = -13,
 	SE_LOSSLESS_DECODER_ABOVE = -14,
+	SE_LOSSLESS_DECODER_FLAGS = -15,
+	SE_LOSSLESS_DECODER_FORM = -16,
+	SE_LOSSLESS_DECODER_PLANES = -17,
 };
 
 struct se_lossless_size {
@@ -41,6 +44,7 @@ struct se_lossless_decoder {
 	const uint8_t *body;
 	size_t body_size;
 	int deflated;
+	int has_forms; /* the op stream begins with a form of each rectangle */
 	unsigned palette_size;
 	size_t op_bytes;       /* scratch memory that `run` needs if the body is deflated */
 	uint64_t pixels;       /* of all rectangles */

@@ -1,103 +1,37 @@
 /* test_lossless.c - the lossless batch, decoded by a reader written from docs/protocol.md section 4. */
-#include <libdeflate.h>
 #include <string.h>
 
 #include "check.h"
 #include "error.h"
 #include "lossless.h"
 #include "picture.h"
+#include "predictor.h"
 #include "rowmask.h"
+#include "viewer_lossless.h"
 
 #define MOST_RECTS 40
-
-/* ---- a reader ---- */
-
-struct reader {
-	const uint8_t *stream, *palette;
-	size_t size, at;
-	int palette_size, literals;
-};
-
-static uint8_t next(struct reader *self)
-{
-	CHECK(self->at < self->size, "the stream ends early");
-	return self->stream[self->at++];
-}
-
-static uint32_t read_literal(struct reader *self)
-{
-	int index = next(self);
-	uint32_t colour = 0;
-
-	self->literals++;
-	if (index == 255) {
-		for (int i = 0; i < 3; i++)
-			colour = colour << 8 | next(self);
-		return colour;
-	}
-	CHECK(index < self->palette_size, "index %d of %d", index, self->palette_size);
-	return (uint32_t)self->palette[index * 3] << 16 | (uint32_t)self->palette[index * 3 + 1] << 8 | self->palette[index * 3 + 2];
-}
-
-static void read_rect(struct reader *self, int width, int height, uint32_t *out)
-{
-	int done = 0, all = width * height;
-
-	while (done < all) {
-		int byte = next(self), count = byte < 0x80 ? byte + 1 : (byte & 31) + 1;
-
-		if (byte >= 0xc0)
-			count = ((byte & 31) << 8 | next(self)) + 1;
-		CHECK(count <= all - done, "an op runs past its rectangle");
-		CHECK(byte < 0x80 || ((byte & 0x20) ? done > 0 : done >= width), "nothing to repeat");
-		for (; count > 0; count--, done++)
-			out[done] = byte < 0x80 ? read_literal(self) : (byte & 0x20) ? out[done - 1] : out[done - width];
-	}
-}
 
 /* Decodes a batch and compares it with the picture; returns its literals. */
 static int check_batch(const struct se_buffer *batch, const struct se_picture *picture, const struct se_rect *rects, size_t count)
 {
-	struct reader reader = { .palette = batch->data + 2, .palette_size = batch->data[1] };
-	size_t head = 2 + 3 * (size_t)batch->data[1] + 4, pixels = 0;
-	uint8_t *inflated = NULL;
+	struct lossless_reader reader;
 
-	CHECK(batch->size >= head && batch->data[0] <= 1, "head");
-	for (int i = 0; i < 4; i++)
-		reader.size |= (size_t)batch->data[head - 4 + (size_t)i] << (8 * i);
-	for (size_t i = 0; i < count; i++)
-		pixels += (size_t)se_rect_area(rects[i]);
-	CHECK(reader.size <= 4 * pixels + 64, "%zu op bytes for %zu pixels", reader.size, pixels);
-	CHECK(batch->data[0] == 0 || reader.size >= SE_LOSSLESS_DEFLATE_FROM, "deflated %zu bytes", reader.size);
-	if (batch->data[0]) {
-		struct libdeflate_decompressor *inflater = libdeflate_alloc_decompressor();
-		size_t used, got;
-
-		inflated = malloc(reader.size);
-		CHECK(inflater && inflated, "memory");
-		CHECK(libdeflate_deflate_decompress_ex(inflater, batch->data + head, batch->size - head, inflated, reader.size, &used,
-		                                       &got) == LIBDEFLATE_SUCCESS &&
-		              got == reader.size && used == batch->size - head,
-		      "inflate");
-		libdeflate_free_decompressor(inflater);
-	} else {
-		CHECK(batch->size - head == reader.size, "length");
-	}
-	reader.stream = inflated ? inflated : batch->data + head;
+	lossless_open(&reader, batch->data, batch->size, rects, count);
+	CHECK((batch->data[0] & 1) == 0 || reader.size + 3 * reader.plane_size >= SE_LOSSLESS_DEFLATE_FROM, "deflated %zu bytes",
+	      reader.size);
 	for (size_t i = 0; i < count; i++) {
 		struct se_rect r = rects[i];
-		uint32_t *out = malloc((size_t)se_rect_area(r) * sizeof *out);
+		uint8_t *out = malloc((size_t)se_rect_area(r) * 4);
 
 		CHECK(out, "memory");
-		read_rect(&reader, r.w, r.h, out);
+		lossless_read(&reader, out, (size_t)r.w * 4, r.w, r.h);
 		for (int y = 0; y < r.h; y++)
 			for (int x = 0; x < r.w; x++)
-				CHECK(out[y * r.w + x] == se_pixel_colour(se_picture_at(picture, r.x + x, r.y + y)), "rectangle %zu at %d,%d", i, x,
-				      y);
+				CHECK(se_pixels_equal(out + ((size_t)y * (size_t)r.w + (size_t)x) * 4, se_picture_at(picture, r.x + x, r.y + y)),
+				      "rectangle %zu at %d,%d", i, x, y);
 		free(out);
 	}
-	CHECK(reader.at == reader.size, "%zu bytes follow", reader.size - reader.at);
-	free(inflated);
+	lossless_close(&reader);
 	return reader.literals;
 }
 
@@ -136,8 +70,22 @@ static struct se_rect draw_rect(uint32_t *seed, const struct se_picture *picture
 	return r;
 }
 
-/* Random batches of random rectangles, whole and in two parts. */
-static void check_random(struct se_lossless *self, uint32_t *seed)
+/* Like a photograph: light that changes slowly, and grain. */
+static void paint_photo(struct se_picture *picture, uint32_t *seed, int grain)
+{
+	for (int y = 0; y < picture->height; y++)
+		for (int x = 0; x < picture->width; x++) {
+			uint8_t *p = se_picture_at(picture, x, y);
+			int light = 40 + x * 2 / 3 + y / 2 + draw_between(seed, 0, grain);
+
+			for (int i = 0; i < 3; i++)
+				p[i] = (uint8_t)(light + 20 * i + draw_between(seed, 0, grain / 2));
+			p[3] = (uint8_t)draw(seed);
+		}
+}
+
+/* Random batches of random rectangles, whole and in two parts, some of them predicted if `photos`. */
+static void check_random(struct se_lossless *self, uint32_t *seed, bool photos)
 {
 	static const int palettes[] = { 1, 2, 17, 255, 256, 300, 5000, 1 << 24 };
 	struct se_picture picture = { 0 };
@@ -146,21 +94,30 @@ static void check_random(struct se_lossless *self, uint32_t *seed)
 	for (int round = 0; round < 120; round++) {
 		struct se_rect rects[MOST_RECTS];
 		size_t count = (size_t)draw_between(seed, 1, round % 8 == 0 ? MOST_RECTS : 4), cut;
-		int literals;
+		int literals, predicted = 0;
 
 		CHECK(se_picture_resize(&picture, draw_between(seed, 1, 300), draw_between(seed, 1, 200)) == SE_OK, "memory");
-		paint(&picture, seed, palettes[round % 8], round % 3);
+		if (photos && round % 2)
+			paint_photo(&picture, seed, draw_between(seed, 0, 9));
+		else
+			paint(&picture, seed, palettes[round % 8], round % 3);
 		se_lossless_begin(self);
 		for (size_t i = 0; i < count; i++) {
 			rects[i] = draw_rect(seed, &picture);
-			CHECK(se_lossless_add(self, picture.pixels, picture.stride, rects[i], 1000) == 0, "%s", se_error_message());
+			if (photos && draw(seed) % 2) {
+				predicted++;
+				CHECK(se_lossless_add_photo(self, picture.pixels, picture.stride, rects[i]) == 0, "%s", se_error_message());
+			} else {
+				CHECK(se_lossless_add(self, picture.pixels, picture.stride, rects[i], 1000) == 0, "%s", se_error_message());
+			}
 		}
 		CHECK(se_lossless_count(self) == count, "count");
 		cut = (size_t)draw_between(seed, 1, (int)count);
 		CHECK(se_lossless_finish(self, 0, cut, &out) == SE_OK, "%s", se_error_message());
 		CHECK(out.size <= se_lossless_bound(self, 0, cut), "%zu of %zu", out.size, se_lossless_bound(self, 0, cut));
 		literals = check_batch(&out, &picture, rects, cut);
-		if (cut == 1) {
+		CHECK(predicted || out.data[0] <= 1, "flags %d without a photograph", out.data[0]);
+		if (cut == 1 && out.data[0] <= 1) {
 			int64_t area = se_rect_area(rects[0]);
 
 			CHECK(se_lossless_literals(picture.pixels, picture.stride, rects[0], 1000) == (literals * 1000 + area - 1) / area,
@@ -251,6 +208,87 @@ static void check_noise(struct se_lossless *self, uint32_t *seed)
 	CHECK(out.data[1] == 255, "%d colours", out.data[1]);
 	check_batch(&out, &picture, &fits, 1);
 	se_buffer_free(&out);
+	se_picture_free(&picture);
+}
+
+static int foretell(int a, int b, int c)
+{
+	int low = a < b ? a : b, high = a < b ? b : a;
+
+	return c >= high ? low : c <= low ? high : a + b - c;
+}
+
+/* Against the protocol's words, pixel by pixel, at widths around those of a strip; nothing else is written. */
+static void check_residuals(uint32_t *seed)
+{
+	static const int widths[] = { 1, 2, 15, 16, 17, 255, 256, 257, 300, 511, 512, 513, 700 };
+	struct se_picture picture = { 0 };
+
+	CHECK(se_picture_resize(&picture, 710, 9) == SE_OK, "memory");
+	paint(&picture, seed, 1 << 24, 0);
+	for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+		struct se_rect r = { draw_between(seed, 0, 10), draw_between(seed, 0, 3), widths[i], draw_between(seed, 1, 6) };
+		size_t area = (size_t)se_rect_area(r);
+		uint8_t *planes = malloc(3 * area + 2);
+
+		CHECK(planes, "memory");
+		planes[0] = planes[3 * area + 1] = 0xa5;
+		se_predictor_residuals(picture.pixels, picture.stride, r, planes + 1, planes + 1 + area, planes + 1 + 2 * area);
+		CHECK(planes[0] == 0xa5 && planes[3 * area + 1] == 0xa5, "written outside");
+		for (int plane = 0; plane < 3; plane++)
+			for (int y = 0; y < r.h; y++)
+				for (int x = 0; x < r.w; x++) {
+					int values[2][2] = { { 0, 0 }, { 0, 0 } }; /* the row above and this, left and here */
+
+					for (int dy = 0; dy < 2; dy++)
+						for (int dx = 0; dx < 2; dx++) {
+							const uint8_t *p;
+
+							if ((!dx && x == 0) || (!dy && y == 0))
+								continue;
+							p = se_picture_at(&picture, r.x + x - !dx, r.y + y - !dy);
+							values[dy][dx] = (plane == 0 ? p[1] : plane == 1 ? p[2] - p[1] : p[0] - p[1]) & 255;
+						}
+					CHECK(planes[1 + (size_t)plane * area + (size_t)(y * r.w + x)] ==
+					              ((values[1][1] - foretell(values[1][0], values[0][1], values[0][0])) & 255),
+					      "plane %d of %d pixels at %d,%d", plane, r.w, x, y);
+				}
+		free(planes);
+	}
+	se_picture_free(&picture);
+}
+
+/* A photograph is smaller predicted, and noise of any size stays in the protocol's bound. */
+static void check_photos(struct se_lossless *self, uint32_t *seed)
+{
+	struct se_picture picture = { 0 };
+	struct se_rect all = { 0, 0, 300, 400 };
+	struct se_buffer ops = { 0 }, predicted = { 0 };
+
+	CHECK(se_picture_resize(&picture, 300, 400) == SE_OK, "memory");
+	paint_photo(&picture, seed, 6);
+	se_lossless_begin(self);
+	CHECK(se_lossless_add(self, picture.pixels, picture.stride, all, 1000) == 0 &&
+	              se_lossless_add_photo(self, picture.pixels, picture.stride, all) == 0,
+	      "%s", se_error_message());
+	CHECK(se_lossless_finish(self, 0, 1, &ops) == SE_OK && se_lossless_finish(self, 1, 1, &predicted) == SE_OK, "%s",
+	      se_error_message());
+	CHECK(ops.data[0] == 1 && predicted.data[0] == 3, "flags %d and %d", ops.data[0], predicted.data[0]);
+	CHECK(predicted.size * 4 < ops.size * 3, "%zu bytes predicted, %zu not", predicted.size, ops.size);
+	check_batch(&predicted, &picture, &all, 1);
+	CHECK(se_lossless_bound(self, 1, 1) == 2 + 3 * 255 + 4 + 1 + 3 * 300 * 400, "bound");
+	paint(&picture, seed, 1 << 24, 0);
+	se_lossless_begin(self);
+	CHECK(se_lossless_add_photo(self, picture.pixels, picture.stride, all) == 0 &&
+	              se_lossless_finish(self, 0, 1, &predicted) == SE_OK,
+	      "%s", se_error_message());
+	CHECK(predicted.data[0] == 2 && predicted.size == 6 + 1 + 3 * 300 * 400, "noise of %zu bytes", predicted.size);
+	check_batch(&predicted, &picture, &all, 1);
+	CHECK(se_lossless_add_photo(self, picture.pixels, picture.stride, (struct se_rect){ 1, 1, 0, 5 }) == SE_E_INVALID &&
+	              strstr(se_error_message(), "0x5") && se_lossless_count(self) == 1,
+	      "an empty photograph: %s", se_error_message());
+	se_buffer_free(&ops);
+	se_buffer_free(&predicted);
 	se_picture_free(&picture);
 }
 
@@ -353,9 +391,12 @@ void test_lossless(void)
 	CHECK(self, "%s", se_error_message());
 	check_masks(&seed);
 	check_bytes(self);
-	check_random(self, &seed);
+	check_residuals(&seed);
+	check_photos(self, &seed);
+	check_random(self, &seed, false);
+	check_random(self, &seed, true);
 	se_rowmask_use_portable(true);
-	check_random(self, &seed);
+	check_random(self, &seed, false);
 	se_rowmask_use_portable(false);
 	check_refusal(self, &seed);
 	check_noise(self, &seed);

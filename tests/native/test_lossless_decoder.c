@@ -89,7 +89,9 @@ static void check_batches(uint32_t *seed)
 			r.h = draw_between(seed, 1, picture.height - r.y);
 			rects[i] = r;
 			sizes[i] = (struct se_lossless_size){ (uint32_t)r.w, (uint32_t)r.h };
-			CHECK(se_lossless_add(encoder, picture.pixels, picture.stride, r, 1000) == 0, "%s", se_error_message());
+			CHECK((round % 3 && draw(seed) % 2 ? se_lossless_add_photo(encoder, picture.pixels, picture.stride, r)
+			                                   : se_lossless_add(encoder, picture.pixels, picture.stride, r, 1000)) == 0,
+			      "%s", se_error_message());
 		}
 		CHECK(se_lossless_finish(encoder, 0, count, &batch) == SE_OK, "%s", se_error_message());
 		CHECK(decode(batch.data, batch.size, sizes, count, &pixels) == 0, "round %d", round);

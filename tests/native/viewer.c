@@ -86,6 +86,8 @@ static void draw_copy(struct viewer *self, struct se_rect rect, int sx, int sy)
 
 /* What is read while the ops of a message are applied. */
 struct applying {
+	const uint8_t *records;
+	size_t record_count;
 	const uint8_t *payloads;
 	size_t payload_size;
 	bool batch_open;
@@ -94,12 +96,26 @@ struct applying {
 	bool is_snapshot;
 };
 
+static void open_batch(struct applying *all, size_t offset, size_t length)
+{
+	struct se_rect rects[4096];
+	size_t count = 0;
+
+	for (size_t i = 0; i < all->record_count; i++) {
+		const uint8_t *record = all->records + i * 32;
+
+		if (record[0] == SE_OP_LOSSLESS)
+			rects[count++] = (struct se_rect){ 0, 0, (int)get(record + 24, 2), (int)get(record + 26, 2) };
+	}
+	lossless_open(&all->batch, all->payloads + offset, length, rects, count);
+}
+
 static void draw_lossless(struct viewer *self, struct applying *all, const uint8_t *record, struct se_rect rect)
 {
 	uint32_t offset = get(record + 16, 4);
 
 	if (!all->batch_open)
-		lossless_open(&all->batch, all->payloads + offset, get(record + 20, 4));
+		open_batch(all, offset, get(record + 20, 4));
 	CHECK(!all->batch_open || offset == all->batch_offset, "two batches in a message");
 	CHECK(get(record + 28, 4) == all->batch_count++, "rectangle %u", get(record + 28, 4));
 	all->batch_open = true;
@@ -169,6 +185,8 @@ void viewer_apply(struct viewer *self, const uint8_t *data, size_t size)
 	CHECK(size >= 48, "%zu bytes", size);
 	check_header(self, data, size);
 	count = get(data + 36, 2);
+	all.records = data + 48;
+	all.record_count = count;
 	all.payloads = data + 48 + count * 32;
 	all.payload_size = get(data + 32, 4);
 	for (size_t i = 0; i < count; i++)

@@ -5,15 +5,22 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "region.h"
+
 struct lossless_reader {
 	uint8_t palette[255 * 3];
 	int palette_size;
 	uint8_t *stream;
-	size_t at, size;
+	const uint8_t *forms; /* of the rectangles, or NULL: all are byte ops */
+	size_t at, size;      /* of the ops; the planes follow */
+	size_t planes, plane_size;
+	size_t rects_read;
+	int literals, predicted; /* read so far: pixels, rectangles */
 };
 
-/* Opens a batch, inflating it if it is deflated. A malformed one fails the test. */
-void lossless_open(struct lossless_reader *self, const uint8_t *payload, size_t length);
+/* Opens the batch of `count` rectangles, inflating it if it is deflated. A malformed one fails the test. */
+void lossless_open(struct lossless_reader *self, const uint8_t *payload, size_t length, const struct se_rect *rects,
+                   size_t count);
 
 /* Reads the next rectangle into BGRX rows. */
 void lossless_read(struct lossless_reader *self, uint8_t *out, size_t stride, int width, int height);

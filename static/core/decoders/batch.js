@@ -8,8 +8,13 @@
 import { packPixel } from "../framebuffer.js";
 import { inflateRaw } from "./inflate.js";
 import { DecodeError } from "./patch.js";
+import { restorePixels } from "./predicted.js";
 
 const DEFLATED = 1;
+const FORMS = 2;
+/** Forms of a rectangle. */
+const OPS = 0;
+const PREDICTED = 1;
 const ESCAPE = 255;
 
 /** @typedef {(bytes: Uint8Array, size: number) => Promise<Uint8Array>} Inflate */
@@ -27,6 +32,7 @@ export function decodeBatch(payload, sizes, inflate = inflateRaw) {
   const pixels = sizes.reduce((sum, size) => sum + size.width * size.height, 0);
   if (payload.length < 2) throw new DecodeError("lossless batch without a header");
   const flags = payload[0];
+  if (flags & ~(DEFLATED | FORMS)) throw new DecodeError(`lossless flags ${flags} are of a newer version`);
   const paletteSize = payload[1];
   const head = 2 + paletteSize * 3 + 4;
   if (payload.length < head) throw new DecodeError("lossless batch ends inside its header");
@@ -38,27 +44,52 @@ export function decodeBatch(payload, sizes, inflate = inflateRaw) {
   const opBytes = new DataView(payload.buffer, payload.byteOffset + head - 4, 4).getUint32(0, true);
   if (opBytes > 4 * pixels + 64) throw new DecodeError(`lossless op stream of ${opBytes} bytes for ${pixels} pixels`);
   const body = payload.subarray(head);
-  if (flags & DEFLATED) return inflate(body, opBytes).then((ops) => runOps(ops, palette, sizes));
+  const hasForms = (flags & FORMS) !== 0;
+  if (flags & DEFLATED) return inflate(body, opBytes).then((stream) => runStream(stream, palette, sizes, hasForms));
   if (body.length !== opBytes) throw new DecodeError(`lossless body of ${body.length} bytes, not ${opBytes}`);
-  return runOps(body, palette, sizes);
+  return runStream(body, palette, sizes, hasForms);
 }
 
 /**
- * @param {Uint8Array} ops
+ * @param {Uint8Array} stream forms, byte ops and, at its end, three planes of the predicted rectangles
  * @param {Uint32Array} palette
  * @param {{width: number, height: number}[]} sizes
+ * @param {boolean} hasForms without, all rectangles are byte ops
  * @returns {Uint32Array[]}
  */
-function runOps(ops, palette, sizes) {
-  const rectangles = [];
-  let at = 0;
-  for (const { width, height } of sizes) {
+function runStream(stream, palette, sizes, hasForms) {
+  const forms = hasForms ? readForms(stream, sizes.length) : new Uint8Array(sizes.length);
+  const predicted = sizes.reduce((sum, { width, height }, i) => sum + (forms[i] === PREDICTED ? width * height : 0), 0);
+  let at = hasForms ? sizes.length : 0;
+  const end = stream.length - 3 * predicted;
+  if (end < at) throw new DecodeError("lossless op stream ends inside the planes of its predicted rectangles");
+  const ops = stream.subarray(0, end);
+  let plane = end;
+  const rectangles = sizes.map(({ width, height }, i) => {
     const pixels = new Uint32Array(width * height);
-    at = decodeRectangle(ops, at, palette, pixels, width);
-    rectangles.push(pixels);
-  }
-  if (at !== ops.length) throw new DecodeError("lossless op stream goes on after its last rectangle");
+    if (forms[i] === PREDICTED) {
+      restorePixels(stream, plane, predicted, pixels, width);
+      plane += pixels.length;
+    } else {
+      at = decodeRectangle(ops, at, palette, pixels, width);
+    }
+    return pixels;
+  });
+  if (at !== end) throw new DecodeError("lossless op stream goes on after its last rectangle");
   return rectangles;
+}
+
+/**
+ * @param {Uint8Array} stream
+ * @param {number} count
+ */
+function readForms(stream, count) {
+  const forms = stream.subarray(0, count);
+  if (forms.length < count) throw new DecodeError("lossless op stream ends inside its forms");
+  for (const form of forms) {
+    if (form !== OPS && form !== PREDICTED) throw new DecodeError(`lossless form ${form} is of a newer version`);
+  }
+  return forms;
 }
 
 /**

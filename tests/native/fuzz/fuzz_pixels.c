@@ -71,14 +71,16 @@ static void check_lossless(struct fuzz_input *input, const struct image *image)
 	se_lossless_begin(coder);
 	for (size_t i = 0; i < count; i++) {
 		rects[i] = read_rect(input, image->width, image->height);
-		CHECK(se_lossless_add(coder, image->pixels, image->stride, rects[i], 1000) == 0, "%s", se_error_message());
+		CHECK((fuzz_between(input, 0, 2) ? se_lossless_add(coder, image->pixels, image->stride, rects[i], 1000)
+		                                 : se_lossless_add_photo(coder, image->pixels, image->stride, rects[i])) == 0,
+		      "%s", se_error_message());
 	}
 	for (int pass = 0; pass < 2; pass++) {
 		first = pass ? (size_t)fuzz_between(input, 0, (int)count - 1) : 0;
 		number = pass ? (size_t)fuzz_between(input, 1, (int)(count - first)) : count;
 		CHECK(se_lossless_finish(coder, first, number, &out) == SE_OK, "%s", se_error_message());
 		CHECK(out.size <= se_lossless_bound(coder, first, number), "%zu bytes", out.size);
-		lossless_open(&reader, out.data, out.size);
+		lossless_open(&reader, out.data, out.size, rects + first, number);
 		for (size_t i = first; i < first + number; i++) {
 			struct image seen;
 
