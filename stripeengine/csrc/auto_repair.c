@@ -179,7 +179,7 @@ static int add_exact(struct se_engine *engine, struct se_rect rect, int64_t *byt
 	const struct se_picture *picture = &engine->reference;
 	int literals = se_lossless_literals(picture->pixels, picture->stride, rect, 1000);
 
-	*bytes = 32 + se_rect_area(rect) * literals * 3 / 1000;
+	*bytes = se_batch_estimate(picture, rect, literals);
 	return se_auto_add_lossless(&engine->automatic, rect, literals);
 }
 

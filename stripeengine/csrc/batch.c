@@ -14,6 +14,7 @@
 #define TRY_PIXELS 196608  /* of photographs likewise: they take one to two bytes each */
 #define TRY_BOUND 2000000u /* bytes; text of that bound may fit a message, of a larger one it hardly does */
 #define PHOTO_LEAST 256    /* pixels: a tile; of fewer nobody can tell what they show, and any form is small */
+#define PHOTO_BYTES 2      /* of a pixel, about */
 #define MOST_RECTS 2048    /* in one part: their records take 64 kB of the message */
 
 void se_batch_free(struct se_batch *self)
@@ -111,6 +112,8 @@ static bool shows_photo(const struct se_picture *picture, struct se_rect rect)
 {
 	int64_t photo = 0;
 
+	if (se_rect_area(rect) < PHOTO_LEAST)
+		return false;
 	for (int y = rect.y; y < rect.y + rect.h; y += SE_BLOCK)
 		for (int x = rect.x; x < rect.x + rect.w; x += SE_BLOCK) {
 			struct se_rect block = se_rect_intersect((struct se_rect){ x, y, SE_BLOCK, SE_BLOCK }, rect);
@@ -121,9 +124,16 @@ static bool shows_photo(const struct se_picture *picture, struct se_rect rect)
 	return photo * 2 > se_rect_area(rect);
 }
 
+int64_t se_batch_estimate(const struct se_picture *picture, struct se_rect rect, int literals)
+{
+	int64_t area = se_rect_area(rect);
+
+	return 32 + (literals > FEW_LITERALS && shows_photo(picture, rect) ? area * PHOTO_BYTES : area * literals * 3 / 1000);
+}
+
 static int encode_piece(struct se_batch *self, struct se_batch_piece *piece, const struct se_picture *picture)
 {
-	piece->photo = piece->photo && se_rect_area(piece->rect) >= PHOTO_LEAST && shows_photo(picture, piece->rect);
+	piece->photo = piece->photo && shows_photo(picture, piece->rect);
 	if (piece->photo)
 		return se_lossless_add_photo(self->coder, picture->pixels, picture->stride, piece->rect);
 	return se_lossless_add(self->coder, picture->pixels, picture->stride, piece->rect, 1000);

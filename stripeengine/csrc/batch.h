@@ -36,6 +36,9 @@ void se_batch_clear(struct se_batch *self);
  * is known, say how large. SE_E_NOMEM leaves the pieces added so far. */
 int se_batch_add(struct se_batch *self, struct se_rect rect, int literals);
 
+/* Bytes that a rectangle of so many literals in 1000 pixels takes in a batch, about; its record included. Pure, any thread. */
+int64_t se_batch_estimate(const struct se_picture *picture, struct se_rect rect, int literals);
+
 /* Encodes all rectangles out of `picture`, those that show photographs predicted. Fails with SE_E_NOMEM and SE_E_ENCODER; then there are no parts. */
 int se_batch_encode(struct se_batch *self, const struct se_picture *picture);
 

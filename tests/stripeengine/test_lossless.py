@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stripeengine.errors import DecodeError
-from stripeengine.lossless import decode_batch, encode_batch
+from stripeengine.lossless import FORMS, decode_batch, encode_batch
+from stripeengine.prediction import predict, restore
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -32,12 +33,56 @@ def pictures(draw: st.DrawFn) -> Pixels:
     return picture
 
 
-@given(st.lists(pictures(), min_size=1, max_size=5), st.sampled_from((None, True, False)))
-def test_round_trip(rectangles: list[Pixels], deflate: bool | None) -> None:
-    batch = encode_batch(rectangles, deflate=deflate)
+@given(st.lists(pictures(), min_size=1, max_size=5), st.sampled_from((None, True, False)), st.sets(st.integers(0, 4)))
+def test_round_trip(rectangles: list[Pixels], deflate: bool | None, photos: set[int]) -> None:
+    predicted = {index for index in photos if index < len(rectangles)}
+    batch = encode_batch(rectangles, deflate=deflate, predicted=predicted)
+    assert bool(batch[0] & FORMS) == bool(predicted)
     decoded = decode_batch(batch, [(r.shape[1], r.shape[0]) for r in rectangles])
     for before, after in zip(rectangles, decoded, strict=True):
         assert np.array_equal(before, after)
+
+
+def foretell(left: int, above: int, corner: int) -> int:
+    """The rule in the words of LOCO-I."""
+    if corner >= max(left, above):
+        return min(left, above)
+    return max(left, above) if corner <= min(left, above) else left + above - corner
+
+
+def test_residuals_are_what_the_protocol_says() -> None:
+    picture = np.random.default_rng(3).integers(0, 256, (7, 9, 3), dtype=np.uint8)
+    red, green, blue = (picture[..., channel].astype(int) for channel in range(3))
+    residuals = predict(picture)
+    for plane, values in enumerate((green, (red - green) % 256, (blue - green) % 256)):
+        for y in range(7):
+            for x in range(9):
+                left = int(values[y, x - 1]) if x else 0
+                above = int(values[y - 1, x]) if y else 0
+                corner = int(values[y - 1, x - 1]) if x and y else 0
+                assert residuals[plane, y, x] == (values[y, x] - foretell(left, above, corner)) % 256
+    assert np.array_equal(restore(residuals), picture)
+
+
+def test_a_photograph_is_smaller_predicted() -> None:
+    smooth = np.add.outer(np.arange(60), np.arange(80))[..., np.newaxis] + np.array([10, 30, 60])
+    photo = (smooth + np.random.default_rng(4).integers(0, 8, smooth.shape)).astype(np.uint8)
+    assert len(encode_batch([photo], predicted={0})) < len(encode_batch([photo])) * 0.7
+
+
+@pytest.mark.parametrize(
+    ("batch", "words"),
+    [
+        (b"\4\0\1\0\0\0\0", "flags 0x4 are not known"),
+        (b"\2\0\1\0\0\0\2", "form 2 is not known"),
+        (b"\2\0\0\0\0\0", "inside the forms"),
+        (b"\2\0\6\0\0\0\1\0\0\0\0\0", "inside the planes"),
+        (b"\2\0\10\0\0\0\1\0\0\0\0\0\0\0", "1 bytes follow"),
+    ],
+)
+def test_flags_forms_and_planes_are_checked(batch: bytes, words: str) -> None:
+    with pytest.raises(DecodeError, match=words):
+        decode_batch(batch, [(2, 1)])
 
 
 def test_long_runs_and_more_colours_than_the_palette() -> None:
@@ -89,7 +134,8 @@ def test_random_bytes_raise_only_decode_errors(data: bytes, sizes: list[tuple[in
 @settings(max_examples=300)
 @given(pictures(), st.booleans(), st.data())
 def test_mutated_batches_raise_only_decode_errors(picture: Pixels, deflate: bool, data: st.DataObject) -> None:
-    batch = bytearray(encode_batch([picture], deflate=deflate))
+    predicted = data.draw(st.sampled_from(((), (0,))))
+    batch = bytearray(encode_batch([picture], deflate=deflate, predicted=predicted))
     for _ in range(data.draw(st.integers(1, 3))):
         batch[data.draw(st.integers(0, len(batch) - 1))] = data.draw(st.integers(0, 255))
     size = (picture.shape[1], picture.shape[0])

@@ -17,10 +17,13 @@ import pytest
 
 from stripeengine import wire
 from stripeengine.errors import DecodeError
-from stripeengine.lossless import Pixels, decode_batch, encode_batch
+from stripeengine.lossless import decode_batch, encode_batch
+from stripeengine.prediction import Pixels
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = [ROOT / "stripeengine" / "wasm" / name for name in ("huffman.c", "inflate.c", "lossless_decoder.c")]
+SOURCES = [
+    ROOT / "stripeengine" / "wasm" / name for name in ("huffman.c", "inflate.c", "lossless_decoder.c", "predicted.c")
+]
 VECTORS = ROOT / "tests" / "vectors"
 INFLATE_EARLY, INFLATE_LONG = -2, -4
 
@@ -36,6 +39,7 @@ class _Decoder(ctypes.Structure):
         ("body", ctypes.c_void_p),
         ("body_size", ctypes.c_size_t),
         ("deflated", ctypes.c_int),
+        ("has_forms", ctypes.c_int),
         ("palette_size", ctypes.c_uint),
         ("op_bytes", ctypes.c_size_t),
         ("pixels", ctypes.c_uint64),
@@ -144,7 +148,8 @@ def test_random_batches_whole_and_broken(native: Native) -> None:
     for _ in range(150):
         rectangles = [random_rectangle(dice) for _ in range(dice.randint(1, 5))]
         sizes = [(r.shape[1], r.shape[0]) for r in rectangles]
-        payload = encode_batch(rectangles, deflate=dice.choice([True, False]))
+        predicted = {index for index in range(len(rectangles)) if dice.random() < dice.choice([0, 0.5])}
+        payload = encode_batch(rectangles, deflate=dice.choice([True, False]), predicted=predicted)
         decoded = native.decode(payload, sizes)
         assert all(np.array_equal(a, b) for a, b in zip(decoded, rectangles, strict=True))
         for _ in range(10):
@@ -281,9 +286,9 @@ def test_time_goes_with_the_bytes_not_with_the_blocks_in_them(native: Native) ->
 
 def test_each_error_has_words_of_its_own(native: Native) -> None:
     message = native._library.se_lossless_decoder_message
-    words = {message(-error) for error in range(15)}
-    assert len(words) == 15 and all(word.startswith(b"lossless") for word in words)
-    assert message(-15) == message(1) == message(-(2**31)) == b"lossless batch fails for an unknown reason"
+    words = {message(-error) for error in range(18)}
+    assert len(words) == 18 and all(word.startswith(b"lossless") for word in words)
+    assert message(-18) == message(1) == message(-(2**31)) == b"lossless batch fails for an unknown reason"
 
 
 @pytest.mark.parametrize(
@@ -306,6 +311,11 @@ def test_each_error_has_words_of_its_own(native: Native) -> None:
         (b"\0\1\1\2\3\3\0\0\0\0\0\xa1", [(2, 1)], "run goes past"),
         (b"\0\1\1\2\3\1\0\0\0\xa0", [(2, 1)], "repeat at the first"),
         (b"\0\1\1\2\3\3\0\0\0\0\0\x80", [(2, 1)], "above in the first row"),
+        (b"\4\0\1\0\0\0\0", [(1, 1)], "flag that this reader does not know"),
+        (b"\2\0\1\0\0\0\2", [(1, 1)], "form that this reader does not know"),
+        (b"\2\0\1\0\0\0\0", [(1, 1), (1, 1)], "op stream ends early"),
+        (b"\2\0\3\0\0\0\1\0\0", [(1, 1)], "inside the planes"),
+        (b"\2\0\5\0\0\0\1\0\0\0\0", [(1, 1)], "after its last rectangle"),
     ],
 )
 def test_refusals_name_the_cause(native: Native, payload: bytes, sizes: list[tuple[int, int]], words: str) -> None:

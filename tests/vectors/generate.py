@@ -11,7 +11,7 @@ import argparse
 import json
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +83,9 @@ class Payloads:
 
         return self.get(name, make)[0]
 
-    def deflated(self, name: str, rectangles: list[Pixels]) -> bytes:
+    def deflated(self, name: str, rectangles: list[Pixels], predicted: Collection[int] = ()) -> bytes:
         """Return a batch whose op stream is deflated."""
-        return self.get(name, lambda: [encode_batch(rectangles, deflate=True)])[0]
+        return self.get(name, lambda: [encode_batch(rectangles, deflate=True, predicted=predicted)])[0]
 
     def h264(self, name: str, pictures: list[Pixels], chroma: str) -> list[bytes]:
         """Return a key frame and delta frames, rate factor 12."""
@@ -124,9 +124,11 @@ def lossless_frame(frame_id: int, rectangles: list[tuple[int, int, Pixels]], bat
     return message(frame_id, area, area.lossless(places, batch))
 
 
-def raw_batch(frame_id: int, width: int, height: int, body: bytes, palette: bytes = b"", op_bytes: int = -1) -> bytes:
+def raw_batch(
+    frame_id: int, width: int, height: int, body: bytes, palette: bytes = b"", op_bytes: int = -1, flags: int = 0
+) -> bytes:
     """Pack a frame of one lossless rectangle whose op stream is written by hand."""
-    head = bytes((0, len(palette) // 3)) + palette + struct.pack("<I", len(body) if op_bytes < 0 else op_bytes)
+    head = bytes((flags, len(palette) // 3)) + palette + struct.pack("<I", len(body) if op_bytes < 0 else op_bytes)
     area = wire.PayloadArea()
     return message(frame_id, area, area.lossless([(0, 0, width, height)], head + body))
 
@@ -170,6 +172,26 @@ def valid_vectors(payloads: Payloads) -> list[dict[str, Any]]:
             snapshot(),
             raw_batch(1, 40, 31, literals + b"\xa3" + b"\xe0\x1f" + b"\x87" + b"\xc4\xa7", bytes(range(40, 49))),
         ],
+    )
+    photo = (smooth + np.random.default_rng(5).integers(0, 9, smooth.shape, dtype=np.uint8)).astype(np.uint8)
+    mixed = [(0, 0, photo[:16, :30]), (30, 0, text[:16, :18]), (0, 16, many_colours(20, 7)), (20, 16, photo[16:, 20:])]
+    parts = [pixels for _, _, pixels in mixed]
+    add(
+        "lossless-predicted",
+        "Photograph, text, noise and photograph: the second as byte ops, the others predicted.",
+        [snapshot(), lossless_frame(1, mixed, encode_batch(parts, deflate=False, predicted=(0, 2, 3)))],
+    )
+    packed = payloads.deflated("lossless-predicted-deflate", parts, (0, 3))
+    add(
+        "lossless-predicted-deflate",
+        "Two photographs predicted between text and noise as byte ops, deflated.",
+        [snapshot(), lossless_frame(1, mixed, packed)],
+    )
+    green, red, blue = b"\x40\x05\xfe\x03\x00\xff", b"\x0a\xf6\x00\x00\x01\x02", b"\xf6\x00\x00\x80\x80\x00"
+    add(
+        "lossless-planes",
+        "Three pixels by two, predicted, every residual by hand.",
+        [snapshot(), raw_batch(1, 3, 2, b"\x01" + green + red + blue, flags=2)],
     )
     add(
         "copy",
@@ -360,6 +382,11 @@ def malformed_vectors(payloads: Payloads) -> list[dict[str, Any]]:
     add_batch("left-first-pixel", raw_batch(1, 4, 2, b"\xa7", b"\1\2\3"))
     add_batch("literals-past-end", raw_batch(1, 2, 1, b"\x02\x00\x00\x00", b"\1\2\3"))
     add_batch("run-past-end", raw_batch(1, 4, 1, b"\x00\x00\xa3", b"\1\2\3"))
+    add_batch("flags", raw_batch(1, 1, 1, b"\x00\x00", b"\1\2\3", flags=4))
+    add_batch("form", raw_batch(1, 1, 1, b"\x02\x00\x00\x00", flags=2))
+    add_batch("forms-missing", raw_batch(1, 1, 1, b"", flags=2))
+    add_batch("planes-early", raw_batch(1, 2, 1, b"\x01" + bytes(5), flags=2))
+    add_batch("planes-late", raw_batch(1, 2, 1, b"\x01" + bytes(7), flags=2))
     picture = text_like(WIDTH, HEIGHT)
     deflated = lossless_frame(1, [(0, 0, picture)], payloads.deflated("lossless-cut", [picture]))
     add_batch("not-deflate", deflated[:-40] + b"\xff" * 40)

@@ -52,3 +52,16 @@ test("runs longer than a row read what they have just written", () => {
   const [a, b] = [packPixel(9, 9, 9), packPixel(7, 7, 7)];
   assert.deepEqual([...pixels], [a, b, a, b, a, b, a, b, a, b, a, b]);
 });
+
+test("flags, forms and lengths that are wrong are refused in words", () => {
+  const sizes = [{ width: 2, height: 1 }];
+  /** @param {number} flags @param {number[]} body */
+  const batch = (flags, body) => Uint8Array.from([flags, 0, body.length, 0, 0, 0, ...body]);
+  assert.throws(() => decodeBatch(batch(4, [0]), sizes), /flags 4 are of a newer version/);
+  assert.throws(() => decodeBatch(batch(2, [2, 0, 0]), sizes), /form 2 is of a newer version/);
+  assert.throws(() => decodeBatch(batch(2, []), sizes), /ends inside its forms/);
+  assert.throws(() => decodeBatch(batch(2, [1, 0, 0, 0, 0, 0]), sizes), /inside the planes/);
+  assert.throws(() => decodeBatch(batch(2, [1, 0, 0, 0, 0, 0, 0, 0]), sizes), /goes on after its last rectangle/);
+  const [pixels] = /** @type {Uint32Array[]} */ (decodeBatch(batch(2, [1, 10, 1, 5, 0, 250, 2]), sizes));
+  assert.deepEqual([...pixels], [packPixel(15, 10, 4), packPixel(16, 11, 7)]);
+});
