@@ -7,14 +7,35 @@
 
 #ifdef __wasm_simd128__
 #include <wasm_simd128.h>
+
+#define INTERLEAVE_LOW(a, b) wasm_i8x16_shuffle(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define INTERLEAVE_HIGH(a, b) wasm_i8x16_shuffle(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#define INTERLEAVE_PAIRS_LOW(a, b) wasm_i16x8_shuffle(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define INTERLEAVE_PAIRS_HIGH(a, b) wasm_i16x8_shuffle(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
 #endif
 
 /* Bytes of a pixel: while it waits and when it is done. */
 enum { RED, GREEN, BLUE, ALPHA };
 
+/* A pixel waits as its residuals. */
 static void gather(const uint8_t *plane, size_t distance, uint8_t *out, size_t count)
 {
-	for (size_t i = 0; i < count; i++) {
+	size_t i = 0;
+
+#ifdef __wasm_simd128__
+	for (; i + 16 <= count; i += 16) {
+		v128_t green = wasm_v128_load(plane + i), red = wasm_v128_load(plane + distance + i);
+		v128_t blue = wasm_v128_load(plane + 2 * distance + i), zero = wasm_i32x4_splat(0);
+		v128_t red_green[2] = { INTERLEAVE_LOW(red, green), INTERLEAVE_HIGH(red, green) };
+		v128_t blue_zero[2] = { INTERLEAVE_LOW(blue, zero), INTERLEAVE_HIGH(blue, zero) };
+
+		for (int half = 0; half < 2; half++) {
+			wasm_v128_store(out + i * 4 + half * 32, INTERLEAVE_PAIRS_LOW(red_green[half], blue_zero[half]));
+			wasm_v128_store(out + i * 4 + half * 32 + 16, INTERLEAVE_PAIRS_HIGH(red_green[half], blue_zero[half]));
+		}
+	}
+#endif
+	for (; i < count; i++) {
 		out[i * 4 + RED] = plane[distance + i];
 		out[i * 4 + GREEN] = plane[i];
 		out[i * 4 + BLUE] = plane[2 * distance + i];
@@ -65,7 +86,17 @@ static void add_first_row(uint8_t *row, size_t count)
 /* From differences to colours. */
 static void complete(uint8_t *row, size_t count)
 {
-	for (size_t i = 0; i < count; i++, row += 4) {
+	size_t i = 0;
+
+#ifdef __wasm_simd128__
+	for (; i + 4 <= count; i += 4, row += 16) {
+		v128_t pixels = wasm_v128_load(row), zero = wasm_i32x4_splat(0);
+		v128_t green = wasm_i8x16_shuffle(pixels, zero, 1, 16, 1, 16, 5, 16, 5, 16, 9, 16, 9, 16, 13, 16, 13, 16);
+
+		wasm_v128_store(row, wasm_v128_or(wasm_i8x16_add(pixels, green), wasm_i32x4_splat((int32_t)0xff000000)));
+	}
+#endif
+	for (; i < count; i++, row += 4) {
 		row[RED] = (uint8_t)(row[RED] + row[GREEN]);
 		row[BLUE] = (uint8_t)(row[BLUE] + row[GREEN]);
 		row[ALPHA] = 255;
