@@ -61,6 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint8_t cookie[256];
 	struct se_x11_address address = { .socket = x11_liar_socket() };
+	struct se_x11_part part = { { 1, 2, 30, 20 }, NULL };
 	struct se_x11_probe report;
 	struct se_source *source;
 	struct se_x11_input *input;
@@ -88,7 +89,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		se_x11_input_free(input);
 		break;
 	default:
-		source = se_x11_source_new(&address);
+		part.monitor = what & 16 ? "A" : NULL; /* the name the liar gives */
+		source = se_x11_source_new(&address, what & 24 ? &part : NULL);
 		for (int i = 0; source && i < 3; i++)
 			look(source);
 		se_source_free(source);
@@ -100,13 +102,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 /* For each way in: an honest server, then one lie at each of its answers in turn. */
 size_t fuzz_seed(unsigned number, uint8_t *out, size_t capacity)
 {
-	unsigned way = number % 3, at = number / 3;
+	unsigned way = number % 5, at = number / 5;
 	size_t size = 48;
 
 	if (at > 24 || capacity < 2 * size)
 		return 0;
 	memset(out, 2, size); /* 2: the truth */
-	out[0] = (uint8_t)way;
+	out[0] = (uint8_t)(way < 3 ? way : way == 3 ? 2 + 8 : 2 + 16); /* a source of all, of a rectangle, of a monitor */
 	if (at == 0)
 		return size;
 	memmove(out + at + 3, out + at, size - at);

@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -177,6 +178,19 @@ static void make_answer(const uint8_t *request, size_t size, struct answer *out)
 			put16(b + 38 + i * 8, 5);
 		}
 		out->size += 24;
+	} else if (major == RANDR && minor == 42) { /* GetMonitors: one, with one output */
+		put32(b + 12, 1);
+		put32(b + 16, 1);
+		put32(b + 32, 0x77);
+		b[38] = 1;
+		put16(b + 40, 10);
+		put16(b + 44, 40);
+		put16(b + 46, 48);
+		out->size += 28;
+	} else if (major == 17) { /* GetAtomName */
+		put16(b + 8, 1);
+		b[32] = 'A';
+		out->size += 4;
 	} else if (minor == 0 && major >= SHM && major <= RANDR) { /* QueryVersion */
 		put32(b + 8, major == SHM ? 1 | 2 << 16 : 4);
 		put32(b + 12, 1);
@@ -292,6 +306,7 @@ static void *main_of_server(void *unused)
 
 void x11_liar_begin(struct fuzz_input *input)
 {
+	signal(SIGPIPE, SIG_IGN); /* as Python does: XCB writes to a server that has just hung up */
 	x11_liar_socket();
 	script = input;
 	CHECK(pthread_create(&thread, NULL, main_of_server, NULL) == 0, "thread");
