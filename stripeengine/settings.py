@@ -142,7 +142,7 @@ class EngineSettings:
     )
     max_kbps: int = _setting(
         0,
-        "In all modes but h264, most kilobits sent in a second: first quality falls, then frames are left out; "
+        "In all modes but h264, most kilobits sent in a second: first quality falls, then sharpness, then frames; "
         "0 sets no bound.",
         minimum=0,
         maximum=1000000,

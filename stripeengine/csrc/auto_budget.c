@@ -1,21 +1,29 @@
-/* auto_budget.c - how much of what has changed may be sent now. Engine thread.
+/* auto_budget.c - how many bytes a frame may have, and what the last ones were worth. Engine thread.
  *
- * Nothing is ever queued: what the rate does not allow is not encoded but stays dirty. Most recently changed goes first.
+ * What is planned is an estimate, so there are two bounds: `available` is what a frame is planned for; `room` is what it may turn
+ * out to have, or some two seconds would hold too much. Ops beyond the latter are not sent.
  */
 #include "auto_mode.h"
 #include "engine_private.h"
 
-#define LEAST_BYTES 2000     /* with a rate bound, a frame of fewer bytes waits until it may have more */
-#define PRESS_US 100000u     /* quality gives way a step that often */
-#define RELAX_US 500000u     /* and comes back a step that often */
-#define RATIO_FIRST 1000
-#define RATIO_LEAST 200
+#include <string.h>
+
+#define LEAST_BYTES 2000 /* with a rate bound, a frame of fewer bytes waits until it may have more */
+#define LEAST_PARTS 5    /* of the bucket, if that is more: the fewer frames, the more each of them can show */
+#define RATIO_LEAST 100
 #define RATIO_MOST 5000
+
+static void init_ratios(struct se_auto *self)
+{
+	for (int i = 0; i < SE_AUTO_COSTS; i++)
+		self->ratios[i] = 1000;
+}
 
 bool se_auto_open_budget(struct se_engine *engine, uint64_t now)
 {
 	struct se_auto *self = &engine->automatic;
 	int kbps = engine->settings.max_kbps;
+	int64_t least;
 
 	if (!self->budget_open)
 		se_budget_init(&self->budget, kbps, now);
@@ -23,14 +31,16 @@ bool se_auto_open_budget(struct se_engine *engine, uint64_t now)
 		se_budget_set_rate(&self->budget, kbps, now);
 	self->budget_open = true;
 	self->budget_kbps = kbps;
-	if (self->estimate_ratio == 0)
-		self->estimate_ratio = RATIO_FIRST;
+	if (self->ratios[0] == 0)
+		init_ratios(self);
 	self->planned = 0;
+	memset(self->estimates, 0, sizeof self->estimates);
 	self->available = se_budget_available(&self->budget, now);
-	if (kbps == 0)
-		self->pressure = 0;
-	if (self->available < LEAST_BYTES) {
-		uint64_t due = se_budget_due(&self->budget, LEAST_BYTES, now);
+	self->room = se_budget_room(&self->budget, now);
+	least = se_budget_bucket(&self->budget) / LEAST_PARTS;
+	least = least > LEAST_BYTES ? least : LEAST_BYTES;
+	if (self->available < least) {
+		uint64_t due = se_budget_due(&self->budget, (size_t)least, now);
 
 		if (due > now) {
 			se_pace_hold(&engine->pace, due);
@@ -40,80 +50,96 @@ bool se_auto_open_budget(struct se_engine *engine, uint64_t now)
 	return true;
 }
 
-static int latest_first(const void *a, const void *b)
+int64_t se_auto_plan(struct se_auto *self, enum se_auto_cost cost, int64_t bytes)
 {
-	const struct se_block *left = a, *right = b;
-
-	if (left->changed_us != right->changed_us)
-		return left->changed_us < right->changed_us ? 1 : -1;
-	return 0;
+	return bytes * self->ratios[cost] / 1000;
 }
 
-static int64_t estimate(const struct se_auto *self, const struct se_settings *settings, const struct se_block *block)
+void se_auto_spend(struct se_auto *self, enum se_auto_cost cost, int64_t bytes)
 {
-	int64_t area = se_rect_area(block->box), bytes;
+	self->estimates[cost] += bytes;
+	self->planned += bytes;
+}
 
-	switch (block->form) {
-	case SE_FORM_VIDEO:
-		return (int64_t)self->videos[block->video].last_size;
-	case SE_FORM_JPEG:
-		bytes = 650 + area * settings->jpeg_quality * (100 - 8 * self->pressure) / 40000;
-		break;
-	case SE_FORM_LOSSLESS:
-		bytes = 40 + area * block->literals / (block->literals > 500 ? 330 : 1000); /* many are mostly escapes */
-		break;
-	default:
-		return 32;
+static enum se_auto_cost cost_of(const struct se_op *op)
+{
+	if (op->kind == SE_OP_LOSSLESS)
+		return SE_AUTO_EXACT;
+	return op->payload_width < op->rect.w || op->payload_height < op->rect.h ? SE_AUTO_STRETCHED : SE_AUTO_JPEG;
+}
+
+/* What estimates are worth: quick to learn that they were too low, slow that they were too high. */
+static void learn(struct se_auto *self)
+{
+	int64_t real[SE_AUTO_COSTS] = { 0 };
+	const uint8_t *batch = NULL;
+
+	for (size_t i = 0; i < self->op_count; i++) {
+		const struct se_op *op = &self->ops[i];
+
+		if (op->kind != SE_OP_LOSSLESS && op->kind != SE_OP_JPEG)
+			continue;
+		real[cost_of(op)] += SE_FRAME_RECORD;
+		if (op->kind == SE_OP_JPEG || op->payload != batch) /* a batch's ops share their payload */
+			real[cost_of(op)] += (int64_t)op->length;
+		if (op->kind == SE_OP_LOSSLESS)
+			batch = op->payload;
 	}
-	return bytes * self->estimate_ratio / 1000;
+	for (int i = 0; i < SE_AUTO_COSTS; i++) {
+		int64_t ratio;
+
+		if (self->estimates[i] < 512 || real[i] == 0)
+			continue;
+		ratio = real[i] * self->ratios[i] / self->estimates[i];
+		ratio = ratio > self->ratios[i] ? (self->ratios[i] + ratio) / 2 : (7 * self->ratios[i] + ratio) / 8;
+		self->ratios[i] = (int)(ratio < RATIO_LEAST ? RATIO_LEAST : ratio > RATIO_MOST ? RATIO_MOST : ratio);
+	}
 }
 
-void se_auto_choose(struct se_engine *engine, uint64_t now)
+void se_auto_trim(struct se_engine *engine)
 {
 	struct se_auto *self = &engine->automatic;
-	bool videos_planned[SE_ACTIVITY_REGIONS] = { false }, pressed = false;
+	int64_t bytes = 2 * SE_FRAME_HEADER;
+	const uint8_t *batch = NULL;
+	bool batch_kept = false, any = false;
+	size_t kept = 0;
 
+	self->trimmed = false;
 	if (self->available == SE_BUDGET_UNLIMITED)
 		return;
-	if (self->blocks.count > 1)
-		qsort(self->blocks.items, self->blocks.count, sizeof *self->blocks.items, latest_first);
-	for (size_t i = 0; i < self->blocks.count; i++) {
-		struct se_block *block = &self->blocks.items[i];
-		int64_t bytes;
-
-		if (block->form == SE_FORM_NONE || (block->form == SE_FORM_VIDEO && videos_planned[block->video]))
-			continue;
-		bytes = estimate(self, &engine->settings, block);
-		if (self->planned > 0 && self->planned + bytes > self->available) {
-			block->form = SE_FORM_NONE;
-			pressed = true;
-			continue;
+	learn(self);
+	for (size_t i = 0; i < self->op_count; i++) {
+		bytes += SE_FRAME_RECORD;
+		if (self->ops[i].kind == SE_OP_H264) {
+			bytes += (int64_t)self->ops[i].length;
+			any = true;
 		}
-		self->planned += bytes;
-		if (block->form == SE_FORM_VIDEO)
-			videos_planned[block->video] = true;
 	}
-	if (pressed && self->pressure < SE_AUTO_PRESSURE_MAX && now - self->pressed_us >= PRESS_US) {
-		self->pressure++;
-		self->pressed_us = now;
-	} else if (!pressed && self->pressure > 0 && now - self->pressed_us >= RELAX_US) {
-		self->pressure--;
-		self->pressed_us = now;
+	for (size_t i = 0; i < self->op_count; i++) {
+		const struct se_op *op = &self->ops[i];
+		bool keep = true;
+
+		if (op->kind == SE_OP_LOSSLESS && op->payload == batch) {
+			keep = batch_kept;
+		} else if (op->kind == SE_OP_LOSSLESS || op->kind == SE_OP_JPEG) {
+			keep = bytes + (int64_t)op->length <= self->room || !any; /* one of them, however tight the budget is */
+			bytes += keep ? (int64_t)op->length : 0;
+			any = any || keep;
+		}
+		if (op->kind == SE_OP_LOSSLESS && op->payload != batch) {
+			batch = op->payload;
+			batch_kept = keep;
+		}
+		if (!keep)
+			continue;
+		self->ops[kept] = *op;
+		self->origins[kept++] = self->origins[i];
 	}
-	self->left_over = pressed;
+	self->trimmed = kept < self->op_count;
+	self->op_count = kept;
 }
 
 void se_auto_account(struct se_auto *self, size_t bytes, uint64_t now)
 {
-	int64_t estimated = self->planned;
-
 	se_budget_spend(&self->budget, bytes, now);
-	if (self->available == SE_BUDGET_UNLIMITED || estimated < 256 || bytes == 0)
-		return;
-	/* A running mean of what estimates are worth. */
-	self->estimate_ratio = (int)((self->estimate_ratio * 7 + (int64_t)bytes * self->estimate_ratio / estimated) / 8);
-	if (self->estimate_ratio < RATIO_LEAST)
-		self->estimate_ratio = RATIO_LEAST;
-	if (self->estimate_ratio > RATIO_MOST)
-		self->estimate_ratio = RATIO_MOST;
 }

@@ -219,7 +219,8 @@ static bool follow_videos(struct se_engine *engine, uint64_t now)
 		video->coded = rect;
 		video->rect = se_rect_empty(rect) ? rect : se_tiles_snap(&self->tiles, rect);
 		video->key_due = true; /* another place is another picture, even if it has the same size */
-		video->last_size = 0;
+		video->key_size = video->delta_size = 0;
+		video->waits_us = 0;
 		se_h264_free(video->encoder);
 		video->encoder = NULL;
 	}

@@ -76,7 +76,7 @@ int se_auto_add_lossless(struct se_auto *self, struct se_rect rect, int literals
 	return se_batch_add(batch, rect, literals);
 }
 
-int se_auto_add_jpeg(struct se_engine *engine, struct se_rect rect, int quality, bool final)
+int se_auto_add_jpeg(struct se_engine *engine, struct se_rect rect, int quality, int shrink, bool final)
 {
 	struct se_job *job = se_jobs_add(&engine->jobs);
 
@@ -86,24 +86,25 @@ int se_auto_add_jpeg(struct se_engine *engine, struct se_rect rect, int quality,
 	job->mode = SE_MODE_JPEG;
 	job->chroma = engine->settings.chroma;
 	job->quality = quality;
+	job->shrink = shrink;
 	job->final = final;
 	return SE_OK;
 }
 
-/* Rate factor of a video: by its size, bounded by the preset, and coarser under pressure. */
-static int video_crf(const struct se_engine *engine, struct se_rect rect)
+/* Rate factor of a video: by its size, bounded by the preset, and coarser as the budget wants. */
+static int video_crf(const struct se_engine *engine, const struct se_video *video)
 {
 	const struct se_settings *settings = &engine->settings;
 	int crf = settings->h264_crf;
 
-	if (settings->max_kbps == 0) /* else pressure does it */
+	if (settings->max_kbps == 0) /* else the budget does it */
 		crf += SMALL_COARSER;
-	if (se_rect_area(rect) * LARGE_SHARE >= se_rect_area(se_picture_bounds(&engine->reference))) {
+	if (se_rect_area(video->rect) * LARGE_SHARE >= se_rect_area(se_picture_bounds(&engine->reference))) {
 		crf = settings->h264_crf - LARGE_FINER;
 		if (crf < settings->paint_over_crf)
 			crf = settings->paint_over_crf < settings->h264_crf ? settings->paint_over_crf : settings->h264_crf;
 	}
-	crf += 2 * engine->automatic.pressure;
+	crf += video->coarser;
 	return crf < CRF_MOST ? crf : CRF_MOST;
 }
 
@@ -171,6 +172,16 @@ static int add_rim(struct se_auto *self, struct se_video *video)
 	return code;
 }
 
+/* Bytes that a picture at rest may have, 0 for no bound; what is planned counts it already. */
+static size_t paint_most(const struct se_auto *self, const struct se_video *video)
+{
+	int64_t most = self->room - self->planned + se_rect_area(video->rect) / PAINT_DIVISOR;
+
+	if (self->available == SE_BUDGET_UNLIMITED)
+		return 0;
+	return most > 1024 ? (size_t)most : 1024;
+}
+
 /* `paint`: the region rests, this is its better picture. */
 static int add_video(struct se_engine *engine, int index, const struct se_region *changed, bool paint)
 {
@@ -185,8 +196,10 @@ static int add_video(struct se_engine *engine, int index, const struct se_region
 	job->mode = SE_MODE_H264;
 	job->chroma = engine->settings.chroma;
 	job->framerate = engine->settings.framerate;
+	job->paint = paint;
 	job->key = video->key_due || paint;
-	job->quality = paint ? engine->settings.paint_over_crf : video_crf(engine, video->rect) + (job->key ? KEY_COARSER : 0);
+	job->quality = paint ? engine->settings.paint_over_crf : video_crf(engine, video) + (job->key ? KEY_COARSER : 0);
+	job->most = paint ? paint_most(&engine->automatic, video) : video->most;
 	job->changed = *changed;
 	se_region_clip(&job->changed, video->coded);
 	return add_rim(&engine->automatic, video);
@@ -216,7 +229,7 @@ static int quality_of(const struct se_engine *engine, const struct se_block *blo
 {
 	int wanted = engine->settings.jpeg_quality, quality = wanted - (block->fast ? FAST_LESS : 0);
 
-	quality = quality * (100 - 8 * engine->automatic.pressure) / 100;
+	quality = se_auto_quality(&engine->automatic, quality);
 	if (quality < QUALITY_LEAST)
 		quality = wanted < QUALITY_LEAST ? wanted : QUALITY_LEAST;
 	return quality;
@@ -243,7 +256,8 @@ int se_auto_add_blocks(struct se_engine *engine, uint64_t now)
 			break;
 		case SE_FORM_JPEG:
 			quality = quality_of(engine, block);
-			code = se_auto_add_jpeg(engine, block->box, quality, !se_auto_repairs_later(&engine->settings, quality));
+			code = se_auto_add_jpeg(engine, block->box, quality, block->shrink,
+			                        block->shrink <= 1 && !se_auto_repairs_later(&engine->settings, quality));
 			break;
 		case SE_FORM_VIDEO:
 			se_region_add(&changed[index[block->video]], block->box);
@@ -339,6 +353,20 @@ int se_auto_encode(struct se_engine *engine)
 	return code;
 }
 
+static bool is_stretched(const struct se_op *op)
+{
+	return op->payload_width < op->rect.w || op->payload_height < op->rect.h;
+}
+
+/* What such a picture takes at the preset's rate factor: twice as much for 6 less. Growth counts at once. */
+static void note_size(struct se_video *video, const struct se_op *op)
+{
+	int64_t size = ((int64_t)op->length << (video->coarser / 6)) * (6 + video->coarser % 6) / 6;
+	int64_t *known = op->flags & SE_OP_KEY ? &video->key_size : &video->delta_size;
+
+	*known = size > *known ? size : (*known * 3 + size) / 4;
+}
+
 static void settle_sent(struct se_engine *engine, const struct se_op *op, const struct se_auto_op *origin)
 {
 	struct se_auto *self = &engine->automatic;
@@ -347,11 +375,13 @@ static void settle_sent(struct se_engine *engine, const struct se_op *op, const 
 	case SE_OP_COPY:
 		return; /* the tiles have followed already */
 	case SE_OP_JPEG:
-		se_tiles_sent(&self->tiles, op->rect, SE_TILE_LOSSY, origin->quality);
+		se_tiles_sent(&self->tiles, op->rect, SE_TILE_LOSSY, is_stretched(op) ? SE_TILE_STRETCHED : origin->quality);
 		break;
 	case SE_OP_H264:
-		se_tiles_sent(&self->tiles, self->videos[op->stream].rect, SE_TILE_H264, 0); /* its rim came before it */
-		self->videos[op->stream].last_size = op->length;
+		/* Its rim came before it, unless that was too much. */
+		se_tiles_sent(&self->tiles, self->trimmed ? op->rect : self->videos[op->stream].rect, SE_TILE_H264, 0);
+		if (!engine->jobs.items[origin->job].paint)
+			note_size(&self->videos[op->stream], op);
 		if (op->flags & SE_OP_KEY)
 			self->videos[op->stream].key_due = false;
 		break;

@@ -1,7 +1,8 @@
 /* auto_mode.h - the state of the modes jpeg, auto and lossless, which send each change in the cheapest of their forms.
  *
  * engine_auto.c   one frame, from what has changed to finished messages; entering and leaving the modes
- * auto_budget.c   how much of it may be sent now
+ * auto_budget.c   how many bytes may be sent now
+ * auto_choice.c   under a rate bound, what of the changes they are for, and how well it is sent
  * auto_changes.c  what has changed: copies, dirty tiles, video regions, forms
  * auto_forms.c    from forms to jobs, from jobs to ops, and what a sent op means for the tiles
  * auto_repair.c   what was lossy is sent exactly, or in better quality, once it is at rest
@@ -27,7 +28,12 @@
 #define SE_AUTO_BATCHES 4
 #define SE_AUTO_AREAS 8 /* searched for moves in one frame */
 
+#define SE_AUTO_REPAIR_SHARE 4 /* of a frame's bytes, one in so many is kept for repairs that are due */
+
 struct se_engine;
+
+/* Estimates of each kind are corrected by what they turned out to be worth. */
+enum se_auto_cost { SE_AUTO_EXACT, SE_AUTO_JPEG, SE_AUTO_STRETCHED, SE_AUTO_COSTS };
 
 struct se_video {
 	struct se_rect rect; /* in whole tiles; empty: no such region */
@@ -35,7 +41,11 @@ struct se_video {
 	struct se_rect rim[2]; /* what has changed of that column and row in the frame being made: sent losslessly */
 	struct se_h264 *encoder;
 	bool key_due;
-	size_t last_size; /* of its last picture, bytes */
+	/* Under a rate bound */
+	int64_t key_size, delta_size; /* bytes such a picture takes at the preset's rate factor; 0: not known */
+	int coarser;       /* what the next picture's rate factor is added */
+	size_t most;       /* bytes the next picture may have; 0: no bound */
+	uint64_t waits_us; /* since when its picture is put off; 0: it is not */
 };
 
 struct se_auto_op {
@@ -65,13 +75,14 @@ struct se_auto {
 	int budget_kbps;     /* what for */
 	bool left_over;      /* not everything that has changed was taken on */
 	int64_t available;   /* bytes this frame may have, SE_BUDGET_UNLIMITED without a bound */
+	int64_t room;        /* bytes it must not exceed */
 	int64_t planned;     /* bytes estimated for what was taken on */
-	int estimate_ratio;  /* real bytes for 1000 estimated */
-	int pressure;        /* 0..SE_AUTO_PRESSURE_MAX: how much quality gives way */
-	uint64_t pressed_us; /* when it last changed */
+	int64_t estimates[SE_AUTO_COSTS]; /* the same by kind */
+	int ratios[SE_AUTO_COSTS];        /* real bytes for 1000 estimated */
+	bool trimmed;        /* some of the frame was too much and is not sent */
+	int step;            /* how far the quality of JPEG rectangles has given way */
+	int turn;            /* row of blocks that comes first among those that changed at once */
 };
-
-#define SE_AUTO_PRESSURE_MAX 10
 
 void se_auto_free(struct se_auto *self);
 
@@ -86,7 +97,7 @@ int se_auto_regions(const struct se_auto *self, struct se_rect out[SE_ACTIVITY_R
 int se_auto_add_copy(struct se_auto *self, struct se_move move);
 int se_auto_add_fill(struct se_auto *self, struct se_rect rect, uint32_t colour);
 int se_auto_add_lossless(struct se_auto *self, struct se_rect rect, int literals);
-int se_auto_add_jpeg(struct se_engine *engine, struct se_rect rect, int quality, bool final);
+int se_auto_add_jpeg(struct se_engine *engine, struct se_rect rect, int quality, int shrink, bool final);
 
 /* Gives every block of this frame its job or op, and large videos at rest a better picture. */
 int se_auto_add_blocks(struct se_engine *engine, uint64_t now);
@@ -107,8 +118,21 @@ void se_auto_settle(struct se_engine *engine, size_t sent, uint64_t now);
 /* auto_budget.c: finds out how much may be sent. False if it is too little: then the next frame is put off. */
 bool se_auto_open_budget(struct se_engine *engine, uint64_t now);
 
-/* Leaves out what the budget does not allow: it stays dirty, and newer pixels are sent when its turn comes. */
+/* Corrects an estimate by what such ones were worth; notes one as planned. */
+int64_t se_auto_plan(struct se_auto *self, enum se_auto_cost cost, int64_t bytes);
+void se_auto_spend(struct se_auto *self, enum se_auto_cost cost, int64_t bytes);
+
+/* Learns what the estimates were worth and takes out of `ops` what exceeds the room: its tiles are sent with the next frame. */
+void se_auto_trim(struct se_engine *engine);
+
+/* auto_choice.c: leaves out what the budget does not allow, and says how well the rest is sent. What is left out stays dirty. */
 void se_auto_choose(struct se_engine *engine, uint64_t now);
+
+/* A JPEG quality as far as it has given way. */
+int se_auto_quality(const struct se_auto *self, int quality);
+
+/* Bytes of so many pixels losslessly, of which a sample has that many literals and costs that much (content.h). */
+int64_t se_auto_exact_bytes(struct se_auto *self, int64_t area, int literals, int cost);
 
 /* Notes what this frame really took. */
 void se_auto_account(struct se_auto *self, size_t bytes, uint64_t now);
@@ -116,7 +140,7 @@ void se_auto_account(struct se_auto *self, size_t bytes, uint64_t now);
 /* auto_repair.c: true if what was sent with losses, at that JPEG quality, is sent again once it is at rest. */
 bool se_auto_repairs_later(const struct se_settings *settings, int quality);
 
-/* Adds what is due, if nothing more urgent is left over. */
+/* Adds what is due; where there is a rate bound, what its share or the rest pays for. */
 int se_auto_add_repairs(struct se_engine *engine, uint64_t now);
 
 /* When the next repair is due. */

@@ -27,7 +27,10 @@ bool se_auto_repairs_later(const struct se_settings *settings, int quality)
 /* True if a tile has losses which, with these settings, are to be bettered. */
 static bool has_remedy(const struct se_settings *settings, const struct se_tile *tile)
 {
-	return tile->state != SE_TILE_EXACT && !tile->dirty && se_auto_repairs_later(settings, tile->quality);
+	if (tile->state == SE_TILE_EXACT || tile->dirty)
+		return false;
+	/* Stretched is no quality anybody asked for. */
+	return (tile->state == SE_TILE_LOSSY && tile->quality == SE_TILE_STRETCHED) || se_auto_repairs_later(settings, tile->quality);
 }
 
 static uint64_t due_of(const struct se_settings *settings, const struct se_tile *tile)
@@ -183,34 +186,104 @@ static int add_exact(struct se_engine *engine, struct se_rect rect, int64_t *byt
 	return se_auto_add_lossless(&engine->automatic, rect, literals);
 }
 
+static int jpeg_quality(const struct se_settings *settings)
+{
+	return settings->paint_over && settings->paint_over_jpeg_quality > settings->jpeg_quality ? settings->paint_over_jpeg_quality
+	                                                                                          : settings->jpeg_quality;
+}
+
 static int add_jpeg(struct se_engine *engine, struct se_rect rect, int64_t *bytes)
 {
 	if (rect.w <= SE_BLOCK && rect.h <= SE_BLOCK &&
 	    se_block_is_tiny(rect, se_content_sample(&engine->reference, rect).cost))
 		return add_exact(engine, rect, bytes);
 	*bytes = 700 + se_rect_area(rect) / 2;
-	return se_auto_add_jpeg(engine, rect, engine->settings.paint_over_jpeg_quality, true);
+	return se_auto_add_jpeg(engine, rect, jpeg_quality(&engine->settings), 1, true);
 }
 
-int se_auto_add_repairs(struct se_engine *engine, uint64_t now)
+/* What is left of a row of tiles after those at its left that need no repair: a cut before them would change nothing. */
+static struct se_rect skip_repaired(const struct se_engine *engine, struct se_rect row)
+{
+	const struct se_tiles *tiles = &engine->automatic.tiles;
+
+	while (row.w > SE_TILE && !has_remedy(&engine->settings, se_tile_at(tiles, row.x / SE_TILE, row.y / SE_TILE))) {
+		row.x += SE_TILE;
+		row.w -= SE_TILE;
+	}
+	return row;
+}
+
+/* Bytes of a repair of that area. */
+static int64_t bytes_of(struct se_auto *self, const struct se_block *repair, bool is_jpeg, int64_t area)
+{
+	if (is_jpeg)
+		return SE_FRAME_RECORD + 620 + se_auto_plan(self, SE_AUTO_JPEG, area / 2);
+	return se_auto_exact_bytes(self, area, repair->literals, repair->cost);
+}
+
+/* Adds as much of a repair as `left` bytes pay for, from its top; the rest stays due. */
+static int add_bounded(struct se_engine *engine, const struct se_block *repair, int64_t left, bool first, int64_t *bytes)
+{
+	struct se_auto *self = &engine->automatic;
+	struct se_content content = se_content_sample(&engine->reference, repair->box);
+	struct se_block sampled = { .literals = content.literals, .cost = content.cost };
+	struct se_rect rect = repair->box;
+	bool is_jpeg = repair->form == SE_FORM_JPEG && !se_block_is_tiny(rect, content.cost);
+	int64_t cost = bytes_of(self, &sampled, is_jpeg, se_rect_area(rect));
+	int code;
+
+	*bytes = 0;
+	while (cost > left && (rect.h > SE_TILE || rect.w > SE_TILE)) {
+		if (rect.h > SE_TILE) {
+			rect.h = (rect.h - 1) / SE_TILE * SE_TILE;
+			if (rect.h == SE_TILE)
+				rect = skip_repaired(engine, rect);
+		} else {
+			rect.w = (rect.w - 1) / SE_TILE * SE_TILE;
+		}
+		cost = bytes_of(self, &sampled, is_jpeg, se_rect_area(rect));
+	}
+	if (cost > left && !first)
+		return SE_OK;
+	code = is_jpeg ? se_auto_add_jpeg(engine, rect, jpeg_quality(&engine->settings), 1, true)
+	               : se_auto_add_lossless(self, rect, content.literals);
+	*bytes = cost;
+	if (code == SE_OK)
+		se_auto_spend(self, is_jpeg ? SE_AUTO_JPEG : SE_AUTO_EXACT, cost);
+	return code;
+}
+
+/* The share of the repairs, or all that is left if no change waits and no video is about to change; a part of the bucket is kept
+ * for the next change. */
+static int add_within_budget(struct se_engine *engine)
+{
+	struct se_auto *self = &engine->automatic;
+	bool share = self->left_over || se_auto_regions(self, (struct se_rect[SE_ACTIVITY_REGIONS]){ { 0, 0, 0, 0 } }, NULL) > 0;
+	int64_t bucket = se_budget_bucket(&self->budget), least = self->available / SE_AUTO_REPAIR_SHARE;
+	int64_t left = self->available - self->planned - bucket / SE_AUTO_REPAIR_SHARE;
+	int code = SE_OK;
+
+	left = share || left < least ? least : left;
+	left = left > FRAME_BYTES ? FRAME_BYTES : left;
+	for (size_t i = 0; i < self->repairs.count && i < FRAME_REPAIRS && code == SE_OK; i++) {
+		int64_t bytes;
+
+		if (self->repairs.items[i].form == SE_FORM_NONE) /* it is in another */
+			continue;
+		code = add_bounded(engine, &self->repairs.items[i], left, self->planned == 0, &bytes);
+		if (bytes == 0)
+			break;
+		left -= bytes;
+	}
+	return code;
+}
+
+static int add_freely(struct se_engine *engine)
 {
 	struct se_auto *self = &engine->automatic;
 	int64_t most = engine->settings.mode == SE_MODE_LOSSLESS ? INT64_MAX : FRAME_BYTES, spent = 0;
 	int code = SE_OK, repairs = 0;
 
-	self->repairs.count = 0;
-	for (int row = 0; row < self->tiles.rows && code == SE_OK; row += BLOCK_TILES)
-		for (int column = 0; column < self->tiles.columns && code == SE_OK; column += BLOCK_TILES)
-			code = list_block(engine, column, row, now);
-	if (code < 0)
-		return code;
-	if (self->available != SE_BUDGET_UNLIMITED && self->available - self->planned < most)
-		most = self->available - self->planned;
-	if (self->planned == 0 && most < 1)
-		most = 1; /* one of them, however tight the budget is */
-	se_blocks_merge(&self->repairs, NULL, 0);
-	if (self->repairs.count > 1)
-		qsort(self->repairs.items, self->repairs.count, sizeof *self->repairs.items, latest_first);
 	for (size_t i = 0; i < self->repairs.count && spent < most && code == SE_OK; i++) {
 		const struct se_block *repair = &self->repairs.items[i];
 		int64_t bytes = 0;
@@ -222,6 +295,22 @@ int se_auto_add_repairs(struct se_engine *engine, uint64_t now)
 		code = repair->form == SE_FORM_JPEG ? add_jpeg(engine, repair->box, &bytes) : add_exact(engine, repair->box, &bytes);
 		spent += bytes;
 	}
-	self->planned += spent;
 	return code;
+}
+
+int se_auto_add_repairs(struct se_engine *engine, uint64_t now)
+{
+	struct se_auto *self = &engine->automatic;
+	int code = SE_OK;
+
+	self->repairs.count = 0;
+	for (int row = 0; row < self->tiles.rows && code == SE_OK; row += BLOCK_TILES)
+		for (int column = 0; column < self->tiles.columns && code == SE_OK; column += BLOCK_TILES)
+			code = list_block(engine, column, row, now);
+	if (code < 0)
+		return code;
+	se_blocks_merge(&self->repairs, NULL, 0);
+	if (self->repairs.count > 1)
+		qsort(self->repairs.items, self->repairs.count, sizeof *self->repairs.items, latest_first);
+	return self->available == SE_BUDGET_UNLIMITED ? add_freely(engine) : add_within_budget(engine);
 }

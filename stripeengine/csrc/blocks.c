@@ -223,9 +223,11 @@ static bool may_merge(const struct se_block *a, const struct se_block *b, const 
 
 static void merge(struct se_block *into, struct se_block *from)
 {
+	int64_t all = se_rect_area(into->box) + se_rect_area(from->box);
+
+	into->cost = (int)((into->cost * se_rect_area(into->box) + from->cost * se_rect_area(from->box)) / all);
 	into->box = se_rect_union(into->box, from->box);
 	into->literals = from->literals > into->literals ? from->literals : into->literals;
-	into->cost = from->cost > into->cost ? from->cost : into->cost;
 	if (from->changed_us > into->changed_us)
 		into->changed_us = from->changed_us;
 	from->form = SE_FORM_NONE;

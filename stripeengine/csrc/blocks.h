@@ -17,7 +17,8 @@ struct se_block {
 	enum se_form form;   /* NONE: merged into another, or not for this frame */
 	int video;           /* index of the region, SE_FORM_VIDEO */
 	int literals;        /* of 1000 pixels in a sample */
-	int cost;            /* bytes that 1000 of its pixels take losslessly, likewise */
+	int cost;            /* bytes that 1000 pixels take losslessly (content.h); the mean of what was merged */
+	int shrink;          /* above 1: sent as a JPEG whose sides are divided by that, for want of budget */
 	uint32_t colour;     /* SE_FORM_FLAT */
 	bool fast;           /* keeps changing: worth less quality */
 	bool lone;           /* not to be merged: a region is close */

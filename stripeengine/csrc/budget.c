@@ -93,6 +93,22 @@ int64_t se_budget_available(struct se_budget *self, uint64_t now)
 	return self->burst + (tokens > 0 ? tokens : 0);
 }
 
+int64_t se_budget_room(struct se_budget *self, uint64_t now)
+{
+	int64_t window;
+
+	if (self->rate == 0)
+		return SE_BUDGET_UNLIMITED;
+	advance(self, now);
+	window = window_limit(self) - window_spent(self);
+	return self->burst + (window > 0 ? window : 0);
+}
+
+int64_t se_budget_bucket(const struct se_budget *self)
+{
+	return bucket(self) / 1000000;
+}
+
 void se_budget_spend(struct se_budget *self, size_t bytes, uint64_t now)
 {
 	int64_t rest = bytes < INT64_MAX / 4000000 ? (int64_t)bytes : INT64_MAX / 4000000, from_burst;

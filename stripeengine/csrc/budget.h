@@ -32,6 +32,13 @@ void se_budget_set_rate(struct se_budget *self, int max_kbps, uint64_t now);
 /* Bytes that may be spent now: 0 or more, SE_BUDGET_UNLIMITED without a limit. */
 int64_t se_budget_available(struct se_budget *self, uint64_t now);
 
+/* Bytes that no message may exceed now, or some two seconds would hold too much: what is available and an advance on what comes
+ * next, as long as the last two seconds have room. SE_BUDGET_UNLIMITED without a limit. */
+int64_t se_budget_room(struct se_budget *self, uint64_t now);
+
+/* The bucket's bytes: the most that is available at once, the initial burst aside. */
+int64_t se_budget_bucket(const struct se_budget *self);
+
 /* Notes that bytes were sent, allowed or not; what exceeds the budget is a debt that later sending pays. */
 void se_budget_spend(struct se_budget *self, size_t bytes, uint64_t now);
 

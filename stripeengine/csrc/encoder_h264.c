@@ -31,6 +31,7 @@ int se_has_h264(void)
 #define CODED_STEPS 2.4       /* of the quantizer for twice as much: x264's 6 x (1 - qcomp) */
 #define COARSER_MOST 8
 #define FINER_MOST 6
+#define MESSAGE_MOST (SE_FRAME_MAX - SE_FRAME_HEADER - SE_FRAME_RECORD)
 
 /* libx264 keeps tables of its own: two concurrent opens corrupt the heap. */
 static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -251,8 +252,10 @@ static void note_coded(struct se_h264 *self, size_t bytes, int quantizer)
 	self->coded_weight = self->coded_weight / 2 + 1;
 }
 
-int se_h264_encode(struct se_h264 *self, bool key, int crf, struct se_buffer *out)
+int se_h264_encode(struct se_h264 *self, bool key, int crf, size_t most, struct se_buffer *out)
 {
+	if (most == 0 || most > MESSAGE_MOST)
+		most = MESSAGE_MOST;
 	for (;;) {
 		int quantizer = key || self->pictures == 0 ? key_quantizer(crf) : delta_quantizer(self, crf);
 		int code;
@@ -261,9 +264,9 @@ int se_h264_encode(struct se_h264 *self, bool key, int crf, struct se_buffer *ou
 		code = encode_once(self, key, out);
 		if (code == 0)
 			note_coded(self, out->size, quantizer);
-		if (code < 0 || out->size <= SE_FRAME_MAX - SE_FRAME_HEADER - SE_FRAME_RECORD || crf >= QUANTIZER_WORST)
+		if (code < 0 || out->size <= most || crf >= QUANTIZER_WORST)
 			return code;
-		/* No message may be that large: encode again, coarser, as a key frame, for this delta is not sent. */
+		/* Not to be sent like that: encode again, coarser, as a key frame, for this delta is not sent. */
 		key = true;
 		crf = crf + 10 < QUANTIZER_WORST ? crf + 10 : QUANTIZER_WORST;
 	}
@@ -300,9 +303,9 @@ void se_h264_update(struct se_h264 *self, const uint8_t *bgrx, size_t stride, st
 	(void)self, (void)bgrx, (void)stride, (void)rect;
 }
 
-int se_h264_encode(struct se_h264 *self, bool key, int crf, struct se_buffer *out)
+int se_h264_encode(struct se_h264 *self, bool key, int crf, size_t most, struct se_buffer *out)
 {
-	(void)self, (void)key, (void)crf, (void)out;
+	(void)self, (void)key, (void)crf, (void)most, (void)out;
 	return se_error_set(SE_E_UNSUPPORTED, "this engine was built without x264, so it has no H.264 mode");
 }
 

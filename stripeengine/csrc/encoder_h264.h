@@ -24,8 +24,9 @@ void se_h264_update(struct se_h264 *self, const uint8_t *bgrx, size_t stride, st
 
 /* Encodes what has been taken over so far into one access unit; the stream's first is always a key frame. Returns 1
  * for a key frame, 0 for a delta. `crf` is the quantizer of a delta of middling difficulty, changes that are more costly get a
- * coarser one, cheap ones a finer one; a key frame has always three steps less. After a failure the encoder must be freed. */
-int se_h264_encode(struct se_h264 *self, bool key, int crf, struct se_buffer *out);
+ * coarser one, cheap ones a finer one; a key frame has always three steps less. A picture of more than `most` bytes (0: what a
+ * message holds) is made anew as a coarser key frame, as long as it can be. After a failure the encoder must be freed. */
+int se_h264_encode(struct se_h264 *self, bool key, int crf, size_t most, struct se_buffer *out);
 
 /* Size of the decoded picture: multiples of 16. */
 void se_h264_coded_size(const struct se_h264 *self, int *width, int *height);

@@ -56,3 +56,39 @@ int se_jpeg_encode(const uint8_t *bgrx, size_t stride, int w, int h, int chroma,
 	out->size = size;
 	return SE_OK;
 }
+
+static void average(const uint8_t *square, size_t stride, int w, int h, uint8_t *out)
+{
+	unsigned sums[3] = { 0, 0, 0 }, count = (unsigned)(w * h);
+
+	for (int y = 0; y < h; y++)
+		for (int x = 0; x < w; x++)
+			for (int i = 0; i < 3; i++)
+				sums[i] += square[(size_t)y * stride + (size_t)x * 4 + (size_t)i];
+	for (int i = 0; i < 3; i++)
+		out[i] = (uint8_t)((sums[i] + count / 2) / count);
+	out[3] = 0;
+}
+
+int se_jpeg_shrink(const uint8_t *bgrx, size_t stride, int w, int h, int shrink, struct se_buffer *out)
+{
+	int columns = (w + shrink - 1) / shrink, rows = (h + shrink - 1) / shrink;
+	size_t size = (size_t)columns * (size_t)rows * 4;
+	int code = se_buffer_reserve(out, size);
+
+	if (code < 0)
+		return code;
+	for (int row = 0; row < rows; row++) {
+		const uint8_t *from = bgrx + (size_t)row * (size_t)shrink * stride;
+		uint8_t *to = out->data + (size_t)row * (size_t)columns * 4;
+		int high = h - row * shrink < shrink ? h - row * shrink : shrink;
+
+		for (int column = 0; column < columns; column++) {
+			int wide = w - column * shrink < shrink ? w - column * shrink : shrink;
+
+			average(from + (size_t)column * (size_t)shrink * 4, stride, wide, high, to + (size_t)column * 4);
+		}
+	}
+	out->size = size;
+	return SE_OK;
+}

@@ -199,7 +199,7 @@ static int collect(struct se_engine *engine, uint64_t now)
 	se_auto_choose(engine, now);
 	se_auto_take_pixels(engine);
 	code = se_auto_add_blocks(engine, now);
-	if (code == SE_OK && !self->left_over && self->repair_due <= now)
+	if (code == SE_OK && self->repair_due <= now)
 		code = se_auto_add_repairs(engine, now);
 	return code;
 }
@@ -230,6 +230,8 @@ int se_engine_auto_build(struct se_engine *engine, uint64_t capture_us, uint64_t
 	/* What was taken on before memory ran out is encoded all the same. */
 	if (code == SE_OK)
 		code = se_auto_encode(engine);
+	if (code == SE_OK)
+		se_auto_trim(engine);
 	if (self->op_count > 0 && code == SE_OK)
 		sent = se_engine_send(engine, self->ops, self->op_count, capture_us, now, changed, &code, &bytes);
 	if (code == SE_E_AGAIN)

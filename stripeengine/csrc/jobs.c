@@ -10,10 +10,16 @@
 #define PARALLEL_PIXELS 100000 /* about 0.3 ms of encoding: below, waking a helper costs more than it brings */
 #define PAYLOAD_AIM (SE_FRAME_AIM - SE_FRAME_HEADER - SE_FRAME_RECORD)
 
+static void free_buffers(struct se_job *job)
+{
+	se_buffer_free(&job->out);
+	se_buffer_free(&job->shrunk);
+}
+
 void se_jobs_free(struct se_jobs *self)
 {
 	for (size_t i = 0; i < self->capacity; i++)
-		se_buffer_free(&self->items[i].out);
+		free_buffers(&self->items[i]);
 	free(self->items);
 	free(self->ops);
 	free(self->op_jobs);
@@ -53,7 +59,7 @@ static int grow(struct se_jobs *self)
 struct se_job *se_jobs_add(struct se_jobs *self)
 {
 	struct se_job *job;
-	struct se_buffer out;
+	struct se_buffer out, shrunk;
 
 	if (self->count == self->capacity && grow(self) < 0) {
 		se_error_set(SE_E_NOMEM, "out of memory: %zu encoding jobs", self->count + 1);
@@ -61,19 +67,30 @@ struct se_job *se_jobs_add(struct se_jobs *self)
 	}
 	job = &self->items[self->count++];
 	out = job->out;
+	shrunk = job->shrunk;
 	memset(job, 0, sizeof *job);
 	job->out = out;
+	job->shrunk = shrunk;
 	return job;
 }
 
 static int run_jpeg(const struct se_jobs *self, struct se_job *job)
 {
 	const struct se_picture *picture = self->picture;
+	const uint8_t *pixels = se_picture_at(picture, job->rect.x, job->rect.y);
+	int shrink = job->shrink > 1 ? job->shrink : 1, code;
+	size_t stride = picture->stride;
 
-	job->payload_width = job->rect.w;
-	job->payload_height = job->rect.h;
-	return se_jpeg_encode(se_picture_at(picture, job->rect.x, job->rect.y), picture->stride, job->rect.w, job->rect.h,
-	                      job->chroma, job->quality, &job->out);
+	job->payload_width = (job->rect.w + shrink - 1) / shrink;
+	job->payload_height = (job->rect.h + shrink - 1) / shrink;
+	if (shrink > 1) {
+		code = se_jpeg_shrink(pixels, stride, job->rect.w, job->rect.h, shrink, &job->shrunk);
+		if (code < 0)
+			return code;
+		pixels = job->shrunk.data;
+		stride = (size_t)job->payload_width * 4;
+	}
+	return se_jpeg_encode(pixels, stride, job->payload_width, job->payload_height, job->chroma, job->quality, &job->out);
 }
 
 static int run_h264(const struct se_jobs *self, struct se_job *job)
@@ -102,7 +119,7 @@ static int run_h264(const struct se_jobs *self, struct se_job *job)
 		se_h264_update(*encoder, origin, picture->stride, rect);
 	}
 	se_h264_coded_size(*encoder, &job->payload_width, &job->payload_height);
-	code = se_h264_encode(*encoder, job->key, job->quality, &job->out);
+	code = se_h264_encode(*encoder, job->key, job->quality, job->most, &job->out);
 	if (code < 0) {
 		se_h264_free(*encoder); /* its state and the viewers' have parted */
 		*encoder = NULL;
@@ -168,6 +185,7 @@ static int split(struct se_jobs *self, size_t index)
 		job->mode = from->mode;
 		job->chroma = from->chroma;
 		job->quality = from->quality;
+		job->shrink = from->shrink;
 		job->final = from->final;
 	}
 	self->items[index].replaced = true;

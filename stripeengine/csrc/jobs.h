@@ -21,6 +21,8 @@ struct se_job {
 	int mode;                  /* the form: SE_MODE_JPEG, SE_MODE_H264 or SE_MODE_LOSSLESS */
 	int chroma, framerate;
 	int quality;               /* JPEG quality or CRF */
+	int shrink;                /* JPEG: the payload's sides are those of rect divided by that; 0 as 1 */
+	size_t most;               /* H.264: bytes; a larger picture is made anew as a coarser key frame. 0: what a message holds */
 	bool paint;                /* a paint-over, not a change */
 	bool key;                  /* H.264: must be a key frame */
 	bool final;                /* nothing better follows */
@@ -32,6 +34,7 @@ struct se_job {
 	int payload_width, payload_height;
 	bool replaced; /* too large for a message, halves follow in the list */
 	struct se_buffer out;
+	struct se_buffer shrunk; /* pixels to encode, if they are not the picture's */
 };
 
 struct se_jobs {
@@ -48,7 +51,7 @@ void se_jobs_free(struct se_jobs *self);
 /* Empties the list, keeps the memory. */
 void se_jobs_clear(struct se_jobs *self, const struct se_picture *picture);
 
-/* A new job, all members but its buffer zero, or NULL if there is no memory. Valid until the next one is added. */
+/* A new job, all members but its buffers zero, or NULL if there is no memory. Valid until the next one is added. */
 struct se_job *se_jobs_add(struct se_jobs *self);
 
 /* Encodes everything, splits JPEG rectangles whose result exceeds a message's aim, and fills `ops` with those that

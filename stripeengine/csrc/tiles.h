@@ -9,6 +9,7 @@
 #include "picture.h"
 
 #define SE_TILE 16
+#define SE_TILE_STRETCHED 0 /* as `quality`: from a payload of fewer pixels */
 
 enum se_tile_state {
 	SE_TILE_EXACT,

@@ -70,6 +70,33 @@ static void check_greedy(uint32_t *seed, int kbps, int64_t largest)
 	CHECK(most <= rate * 2 * 11 / 10, "%lld of %lld in two seconds", (long long)most, (long long)rate * 2);
 }
 
+/* Whoever plans for what is available and is wrong, but never by more than the room, keeps to the rate. */
+static void check_room(uint32_t *seed, int kbps)
+{
+	const int64_t rate = (int64_t)kbps * 125;
+	struct se_budget budget;
+	uint64_t now = 5000000u;
+	int64_t most, all;
+	int count = 0;
+
+	se_budget_init(&budget, kbps, now);
+	se_budget_spend(&budget, SE_BUDGET_BURST, now);
+	CHECK(se_budget_bucket(&budget) == rate / 10, "%lld", (long long)se_budget_bucket(&budget));
+	for (; now < 25000000u; now += (uint64_t)draw_between(seed, 1000, 40000)) {
+		int64_t available = se_budget_available(&budget, now), room = se_budget_room(&budget, now);
+
+		CHECK(room >= available, "%lld of %lld", (long long)available, (long long)room);
+		if (available == 0)
+			continue;
+		sent[count].at = now;
+		sent[count++].bytes = draw_between(seed, 0, 5) ? available : room;
+		se_budget_spend(&budget, (size_t)sent[count - 1].bytes, now);
+	}
+	most = busiest(count, &all);
+	CHECK(most <= rate * 2 * 11 / 10, "%lld of %lld in two seconds", (long long)most, (long long)rate * 2);
+	CHECK(all >= rate * 18, "%lld in 20 s", (long long)all);
+}
+
 /* A steady sender gets the whole rate. */
 static void check_use(int kbps)
 {
@@ -95,7 +122,8 @@ static void check_edges(void)
 
 	se_budget_init(&budget, 0, 77);
 	se_budget_spend(&budget, 1 << 30, 78);
-	CHECK(se_budget_available(&budget, 79) == SE_BUDGET_UNLIMITED && se_budget_due(&budget, SIZE_MAX, 80) == 80, "unlimited");
+	CHECK(se_budget_available(&budget, 79) == SE_BUDGET_UNLIMITED && se_budget_due(&budget, SIZE_MAX, 80) == 80 &&
+	      se_budget_room(&budget, 81) == SE_BUDGET_UNLIMITED, "unlimited");
 	/* What was sent without a limit counts when one comes, for two seconds. */
 	se_budget_set_rate(&budget, 800, 100000);
 	CHECK(se_budget_available(&budget, 100000) == 0, "%lld", (long long)se_budget_available(&budget, 100000));
@@ -125,6 +153,7 @@ void test_budget(void)
 
 	for (size_t i = 0; i < sizeof rates / sizeof *rates; i++) {
 		check_use(rates[i]);
+		check_room(&seed, rates[i]);
 		check_greedy(&seed, rates[i], rates[i] * 250 / 4); /* up to half a second's worth */
 		check_greedy(&seed, rates[i], rates[i] * 5);       /* small ones */
 		check_greedy(&seed, rates[i], rates[i] * 240);     /* close to two seconds' worth */

@@ -29,7 +29,7 @@ static size_t play(struct se_h264 *self, uint32_t *seed, int rows, int crf, int 
 		draw_grain(seed, rows);
 		se_h264_update(self, pixels[0], WIDTH * 4, (struct se_rect){ 0, 0, WIDTH, HEIGHT });
 		out.size = 0;
-		CHECK(se_h264_encode(self, false, crf, &out) == 0, "%s", se_error_message());
+		CHECK(se_h264_encode(self, false, crf, 0, &out) == 0, "%s", se_error_message());
 	}
 	size = out.size;
 	se_buffer_free(&out);
@@ -41,7 +41,7 @@ static size_t key(struct se_h264 *self, int crf)
 	struct se_buffer out = { 0 };
 	size_t size;
 
-	CHECK(se_h264_encode(self, true, crf, &out) == 1, "%s", se_error_message());
+	CHECK(se_h264_encode(self, true, crf, 0, &out) == 1, "%s", se_error_message());
 	size = out.size;
 	se_buffer_free(&out);
 	return size;
@@ -71,6 +71,16 @@ void test_video(void)
 	middling = play(self, &seed, HEIGHT, 25, 8);
 	few = play(self, &seed, HEIGHT / 8, 25, 8);
 	CHECK(few * 8 > middling * 5 / 4, "%zu bytes for an eighth, %zu for all", few, middling);
+	/* What may not be so large is made anew as a coarser key frame. */
+	{
+		struct se_buffer out = { 0 };
+
+		draw_grain(&seed, HEIGHT);
+		se_h264_update(self, pixels[0], WIDTH * 4, (struct se_rect){ 0, 0, WIDTH, HEIGHT });
+		CHECK(se_h264_encode(self, false, 15, key_fine / 2, &out) == 1, "%s", se_error_message());
+		CHECK(out.size <= key_fine / 2, "%zu of %zu bytes", out.size, key_fine / 2);
+		se_buffer_free(&out);
+	}
 	/* The history does not reach into key frames. */
 	CHECK(key(self, 15) > key_fine * 3 / 4, "a key frame forgot its quantizer");
 	se_h264_free(self);

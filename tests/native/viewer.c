@@ -30,13 +30,32 @@ void viewer_close(struct viewer *self)
 	se_picture_free(&self->picture);
 }
 
-static void draw_jpeg(struct viewer *self, struct se_rect rect, const uint8_t *payload, size_t length)
+/* Stretched by repeating pixels: how well it looks is not this viewer's business. */
+static void draw_stretched(struct viewer *self, struct se_rect rect, const uint8_t *payload, size_t length, int pw, int ph)
+{
+	uint8_t *pixels = malloc((size_t)pw * (size_t)ph * 4);
+
+	CHECK(pixels, "out of memory");
+	CHECK(tjDecompress2(self->jpeg, payload, length, pixels, pw, pw * 4, ph, TJPF_BGRX, 0) == 0, "%s",
+	      tjGetErrorStr2(self->jpeg));
+	for (int y = 0; y < rect.h; y++)
+		for (int x = 0; x < rect.w; x++)
+			memcpy(se_picture_at(&self->picture, rect.x + x, rect.y + y),
+			       pixels + ((size_t)(y * ph / rect.h) * (size_t)pw + (size_t)(x * pw / rect.w)) * 4, 4);
+	free(pixels);
+}
+
+static void draw_jpeg(struct viewer *self, struct se_rect rect, const uint8_t *payload, size_t length, int pw, int ph)
 {
 	int width, height, sampling, space;
 
 	CHECK(tjDecompressHeader3(self->jpeg, payload, length, &width, &height, &sampling, &space) == 0, "%s",
 	      tjGetErrorStr2(self->jpeg));
-	CHECK(width == rect.w && height == rect.h, "JPEG of %dx%d for %dx%d", width, height, rect.w, rect.h);
+	CHECK(width == pw && height == ph, "JPEG of %dx%d for %dx%d", width, height, pw, ph);
+	if (pw < rect.w || ph < rect.h) {
+		draw_stretched(self, rect, payload, length, pw, ph);
+		return;
+	}
 	CHECK(tjDecompress2(self->jpeg, payload, length, se_picture_at(&self->picture, rect.x, rect.y), width,
 	                    (int)self->picture.stride, height, TJPF_BGRX, 0) == 0,
 	      "%s", tjGetErrorStr2(self->jpeg));
@@ -139,7 +158,9 @@ static void apply_op(struct viewer *self, const uint8_t *record, struct applying
 	CHECK(!all->is_snapshot || (kind != SE_OP_COPY && kind != SE_OP_H264), "kind %d in a snapshot", kind);
 	CHECK(kind == SE_OP_COPY || get(record + 12, 4) == 0, "a source");
 	CHECK(kind == SE_OP_H264 || get(record + 2, 2) == 0, "a stream");
-	if (kind != SE_OP_H264)
+	if (kind == SE_OP_JPEG)
+		CHECK(pw >= 1 && ph >= 1 && pw <= rect.w && ph <= rect.h, "payload of %dx%d", pw, ph);
+	else if (kind != SE_OP_H264)
 		CHECK(bare ? pw == 0 && ph == 0 : pw == rect.w && ph == rect.h, "payload of %dx%d", pw, ph);
 	if (record[1] & SE_OP_FINAL)
 		self->final_ops++;
@@ -151,7 +172,7 @@ static void apply_op(struct viewer *self, const uint8_t *record, struct applying
 	else if (kind == SE_OP_LOSSLESS)
 		draw_lossless(self, all, record, rect);
 	else if (kind == SE_OP_JPEG)
-		draw_jpeg(self, rect, all->payloads + offset, length);
+		draw_jpeg(self, rect, all->payloads + offset, length, pw, ph);
 	else
 		note_h264(self, record, rect, pw, ph);
 }
