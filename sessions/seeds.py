@@ -91,15 +91,9 @@ PRESETS: Final[tuple[Mapping[str, Any], ...]] = (
     },
     {
         "name": "Low bandwidth",
-        "help": "For slow or metered connections: softer while moving, fewer frames, clean at rest.",
+        "help": "For slow or metered connections: at most 1.5 Mbit/s, softer while moving, exact at rest.",
         "position": 40,
-        "settings": {
-            "mode": "h264",
-            "framerate": 24,
-            "h264_crf": 34,
-            "paint_over_crf": 24,
-            "paint_over_trigger_frames": 24,
-        },
+        "settings": {"mode": "auto", "framerate": 24, "jpeg_quality": 55, "h264_crf": 32, "max_kbps": 1500},
     },
 )
 

@@ -149,7 +149,7 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
     async def _obey(self, said: incoming.ClientMessage, standing: Standing) -> None:
         match said:
             case incoming.Ack(epoch, frame):
-                if not self._window.ack(epoch, frame):
+                if not self._window.ack(epoch, frame, self._heard):
                     self.refused["ack"] += 1
                 self._pump.wake()
             case incoming.Input():
@@ -325,6 +325,7 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
             await asyncio.sleep(1.0)
             now = loop.time()
             standing = self._standing
+            self._tell_link(standing, now)
             if standing is None:
                 if not self._greeted and now > self._opened + HELLO_S:
                     self._end("timeout", "The page did not introduce itself in time.")
@@ -339,6 +340,18 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
             if now > refreshed + presence.REFRESH_S:
                 refreshed = now
                 await presence.refresh(standing.session, self.id)
+
+    def _tell_link(self, standing: Standing | None, now: float) -> None:
+        """Tell the worker what the link of someone who controls the session carries; mere viewers do not count."""
+        if standing is None:
+            return
+        kbps: int | None
+        if Permission.INPUT in standing.permissions and not self._window.hidden and standing.state in STREAMING:
+            kbps = self._window.link.news(now)
+        else:
+            kbps = 0 if self._window.link.lift() else None
+        if kbps is not None:
+            self._spawn(_send(standing.session, {"type": "worker.link", "viewer": self.id, "kbps": kbps}))
 
     # ---- ending --------------------------------------------------------------------------------------------------
 
@@ -372,6 +385,8 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
                 await presence.forget(standing.session, self.id)
                 if self._injected:
                     await _send(standing.session, {"type": "worker.release", "viewer": self.id})
+                if self._window.link.lift():
+                    await _send(standing.session, {"type": "worker.link", "viewer": self.id, "kbps": 0})
         except Exception as error:
             logger.debug("viewer %s: leaving: %s", self.id, error or type(error).__name__)
 

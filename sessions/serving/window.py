@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from stripeengine import wire
 
+from .link import Link
 from .references import References
 
 WINDOW = 4
@@ -54,6 +55,7 @@ class Request(enum.Enum):
 class _InFlight(NamedTuple):
     frame: int
     sent_at: float
+    size: int
 
 
 class FrameWindow:
@@ -66,6 +68,7 @@ class FrameWindow:
         """The codec the session uses and this viewer lacks, once seen."""
         self.dropped = 0
         self.invalid_acks = 0
+        self.link = Link()
         self._window = window
         self._references = References(codecs)
         self._epoch = 0
@@ -142,15 +145,19 @@ class FrameWindow:
 
     # ---- from the viewer -----------------------------------------------------------------------------------------
 
-    def ack(self, epoch: int, frame: int) -> bool:
+    def ack(self, epoch: int, frame: int, now: float) -> bool:
         """Everything up to ``frame`` is on the viewer's screen; return False for a number never sent."""
         if epoch != self._epoch:
             return True  # of the life before; in flight when it ended
         if frame > self._sent:
             self.invalid_acks += 1
             return False
+        size, sent_at = 0, now
         while self._in_flight and self._in_flight[0].frame <= frame:
-            self._in_flight.popleft()
+            _, sent_at, part = self._in_flight.popleft()
+            size += part
+        if size:
+            self.link.acked(size, max(0.0, now - sent_at), now, bool(self._pending) or self.phase is Phase.BEHIND)
         return True
 
     def resync(self) -> None:
@@ -178,9 +185,10 @@ class FrameWindow:
             return []
         if self._snapshot is not None:
             parts, self._snapshot = self._snapshot, None
-            self._note_sent(parts[0].header.frame_id, now)
+            unit = [raw for part in parts if (raw := self._references.admit_snapshot(part)) is not None]
+            self._note_sent(parts[0].header.frame_id, now, sum(map(len, unit)))
             self._hold_off(now, SNAPSHOT_INTERVAL_S)
-            return [raw for part in parts if (raw := self._references.admit_snapshot(part)) is not None]
+            return unit
         while self.phase is Phase.LIVE and self._pending and len(self._in_flight) < self._window:
             message = self._pending.popleft()
             self._pending_bytes -= len(message.raw)
@@ -194,7 +202,7 @@ class FrameWindow:
                 return []
             raw = self._references.admit(message, now)
             if raw is not None:
-                self._note_sent(message.header.frame_id, now)
+                self._note_sent(message.header.frame_id, now, len(raw))
                 return [raw]
         return []
 
@@ -249,9 +257,9 @@ class FrameWindow:
     def _caught_up(self) -> bool:
         return self.phase is Phase.BEHIND and not self._in_flight and self._snapshot is None
 
-    def _note_sent(self, frame: int, now: float) -> None:
+    def _note_sent(self, frame: int, now: float, size: int) -> None:
         self._sent = max(self._sent, frame)
-        self._in_flight.append(_InFlight(frame, now))
+        self._in_flight.append(_InFlight(frame, now, size))
 
     def _hold_off(self, now: float, seconds: float) -> None:
         self._not_before = max(self._not_before, now + seconds)

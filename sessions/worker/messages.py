@@ -27,6 +27,8 @@ MAX_SEQ = 2**53
 MAX_VIEWER = 16
 MAX_BUS = 32
 MAX_SETTINGS = 200
+MIN_LINK_KBPS = 256
+MAX_LINK_KBPS = 1_000_000
 MAX_CURSOR_SIDE = 256
 MAX_CURSOR_PNG = 64 * 1024
 
@@ -113,6 +115,14 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """What to send at most because of the link of a viewer who may control the session; 0 lifts the bound."""
+
+    viewer: str
+    kbps: int
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Publish a snapshot for one viewer to the bus that asks."""
 
@@ -135,7 +145,7 @@ class Stop:
     """Finish and exit 0."""
 
 
-WorkerMessage = Input | Release | Settings | Snapshot | KeyFrames | Cursor | Stop
+WorkerMessage = Input | Release | Settings | Link | Snapshot | KeyFrames | Cursor | Stop
 
 
 def parse_worker_message(message: Any) -> WorkerMessage:
@@ -174,10 +184,18 @@ def _settings(message: Mapping[str, Any]) -> Settings:
     return Settings(dict(values))
 
 
+def _link(message: Mapping[str, Any]) -> Link:
+    kbps = check_int(message["kbps"], "kbps", 0, MAX_LINK_KBPS)
+    if 0 < kbps < MIN_LINK_KBPS:
+        raise MessageError(f"kbps must be 0 or a whole number from {MIN_LINK_KBPS} to {MAX_LINK_KBPS}")
+    return Link(_name(message["viewer"], "viewer", MAX_VIEWER), kbps)
+
+
 _SHAPES: dict[str, tuple[Any, frozenset[str]]] = {
     "worker.input": (_input, frozenset({"viewer", "seq", "events"})),
     "worker.release": (lambda m: Release(_name(m["viewer"], "viewer", MAX_VIEWER)), frozenset({"viewer"})),
     "worker.settings": (_settings, frozenset({"settings"})),
+    "worker.link": (_link, frozenset({"viewer", "kbps"})),
     "worker.snapshot": (
         lambda m: Snapshot(_name(m["viewer"], "viewer", MAX_VIEWER), _name(m["bus"], "bus", MAX_BUS)),
         frozenset({"viewer", "bus"}),

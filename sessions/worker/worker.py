@@ -25,6 +25,7 @@ from . import cursor, messages, status
 from .bus import FRAME_HEAD, Bus, BusGone, BusLost
 from .config import Config
 from .injector import Injector
+from .links import Links
 from .snapshots import Snapshots
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class Worker:
         self._rest: asyncio.TimerHandle | None = None
         self._cursor: dict[str, Any] | None = None
         self._errands: set[asyncio.Task[None]] = set()
+        self._links = Links(config.settings)
         self.refused = 0
 
     async def run(self) -> int:
@@ -222,11 +224,12 @@ class Worker:
         await self._tell({"type": "stats", "fps": rates.fps, "kbps": rates.kbps, "viewers": viewers, "mode": mode})
 
     async def _release_lost_viewers(self) -> None:
-        """Release what viewers hold whose web process died without saying so."""
-        for viewer in self._injector.viewers():
+        """Release what viewers hold, and what bounds them, whose web process died without saying so."""
+        for viewer in {*self._injector.viewers(), *self._links.viewers()}:
             seen = await self._bus.command("ZSCORE", messages.viewers_key(self._session), viewer)
             if seen is None or float(seen) < time.time() - VIEWER_LOST_S:
                 self._injector.put(messages.Release(viewer))
+                self._apply(self._links.set(viewer, 0))
 
     async def _tell(self, event: dict[str, Any]) -> None:
         """Send a protocol message to every consumer of the session."""
@@ -262,21 +265,33 @@ class Worker:
 
     def _settings(self, message: messages.Settings) -> None:
         try:
-            self._engine.update(**EngineSettings().replace(message.settings).as_dict())
+            settings = EngineSettings().replace(message.settings)
         except SettingsError as error:
             self.refused += 1
             logger.warning("settings refused: %s", error)
             return
+        self._apply(self._links.use(settings))
         self._report.set()
+
+    def _apply(self, settings: EngineSettings) -> None:
+        """Give the engine these settings if it has others."""
+        if settings != self._engine.settings:
+            self._engine.update(**settings.as_dict())
+
+    def _input(self, message: messages.Input) -> None:
+        self._injector.put(message)
+        if self._links.controlled_by(message.viewer):
+            self._apply(self._links.settings)
 
     def _cursor_again(self) -> None:
         if self._cursor is not None:
             self._errand(self._tell(self._cursor))
 
     _handlers: dict[type[Any], Callable[[Worker, Any], None]] = {
-        messages.Input: lambda self, message: self._injector.put(message),
+        messages.Input: lambda self, message: self._input(message),
         messages.Release: lambda self, message: self._injector.put(message),
         messages.Settings: lambda self, message: self._settings(message),
+        messages.Link: lambda self, message: self._apply(self._links.set(message.viewer, message.kbps)),
         messages.Snapshot: lambda self, message: self._snapshots.request(message),
         messages.KeyFrames: lambda self, message: self._engine.request_key_frames(),
         messages.Cursor: lambda self, message: self._cursor_again(),

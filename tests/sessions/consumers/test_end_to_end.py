@@ -124,6 +124,7 @@ class Client:
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
+        self.link_kbps = 0  # what the link carries; 0: as much as there is
         self.decoder = Decoder()
         self.texts: list[dict[str, Any]] = []
         self.headers: list[wire.Header] = []
@@ -134,6 +135,8 @@ class Client:
             if isinstance(data, str):
                 self.texts.append(json.loads(data))
                 continue
+            if self.link_kbps:
+                await asyncio.sleep(len(data) / (self.link_kbps * 125))
             header = wire.peek(data)
             self.headers.append(header)
             self.decoder.apply(data)
@@ -292,3 +295,40 @@ async def test_a_hundred_rounds_of_a_small_change_stay_fast(site: Site) -> None:
         times.sort()
         print(f"drawing to decoded: p50 {times[30] * 1e3:.1f} ms, p95 {times[57] * 1e3:.1f} ms")
         assert times[30] < 0.025
+
+
+async def test_the_engine_follows_the_controllers_link(site: Site) -> None:
+    """A controller behind 1.5 Mbit/s: the engine comes down to what he can take, and goes up again when he has left."""
+    site.start("manage.py", "serve", "--port", str(site.port))
+    site.start_worker(mode="auto")
+    await site.listening()
+    stop = asyncio.Event()
+
+    def kbps(client: Client) -> float:
+        stats = [text for text in client.texts if text["type"] == "stats"]
+        return float(stats[-1]["kbps"]) if stats else 0.0
+
+    async def scribble() -> None:
+        generator = np.random.default_rng(5)
+        with Painter(site.display) as painter:
+            while not stop.is_set():
+                pixels = generator.integers(0, 256, (200, 320, 4), dtype=np.uint8)
+                await asyncio.to_thread(painter.image, 100, 100, 320, 200, pixels.tobytes())
+                await asyncio.sleep(0.05)
+
+    async with viewing(site) as watcher:
+        await watcher.until(lambda: watcher.headers)
+        async with viewing(site) as controller:
+            await controller.until(lambda: controller.headers)
+            controller.link_kbps = 1500
+            await controller.input(["move", 5, 5])
+            drawing = asyncio.create_task(scribble())
+            try:
+                await watcher.until(lambda: kbps(watcher) > 3000, 20)
+                await watcher.until(lambda: 0 < kbps(watcher) < 1.4 * 1500, 30)
+                await controller.socket.close()
+                await watcher.until(lambda: kbps(watcher) > 3000, 20)
+            finally:
+                stop.set()
+                await drawing
+    assert "Traceback" not in site.log(), site.log()

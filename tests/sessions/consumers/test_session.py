@@ -307,6 +307,56 @@ async def test_a_viewer_who_never_acknowledges_gets_a_window_while_another_gets_
     assert wire.peek(dead.pictures[-1]).frame_id == worker.last
 
 
+async def over_a_slow_link(viewer: Viewer, worker: FakeWorker, seconds: float, kbps: int) -> None:
+    """Show frames of 10 kB, 40 a second, to a viewer whose link carries that much."""
+    loop = asyncio.get_running_loop()
+
+    async def show() -> None:
+        while True:
+            await worker.next_frame(size=10_000)
+            await asyncio.sleep(0.025)
+
+    end, free_at, seen = loop.time() + seconds, 0.0, len(viewer.pictures)
+    showing = asyncio.create_task(show())
+    while loop.time() < end:
+        await viewer.pump(0.005)
+        if seen < len(viewer.pictures):
+            data = viewer.pictures[seen]
+            seen += 1
+            free_at = max(free_at, loop.time() - 0.02) + len(data) / (kbps * 125)
+            await asyncio.sleep(max(0.0, free_at - loop.time()))
+            await viewer.say({"type": "ack", "epoch": EPOCH, "frame": wire.peek(data).frame_id})
+    showing.cancel()
+    await asyncio.wait([showing])
+
+
+async def test_a_controllers_link_is_told_to_the_worker_and_lifted_when_he_leaves(
+    connect: Connect, session: DesktopSession, anna: User, worker: FakeWorker
+) -> None:
+    viewer = await connect(path_of(session), anna)
+    await viewer.until(lambda: viewer.pictures)
+    await viewer.say({"type": "ack", "epoch": EPOCH, "frame": 0})
+    await over_a_slow_link(viewer, worker, 5.0, 1000)
+    told = worker.asked("worker.link")
+    assert told and all(300 < message["kbps"] < 2000 for message in told), told
+    name = viewer.texts[0]["viewer"]
+    await viewer.leave()
+    last = (await worker.wait_for("worker.link", len(told) + 1))[-1]
+    assert (last["viewer"], last["kbps"]) == (name, 0)
+
+
+async def test_a_mere_viewers_link_is_nobodys_business(
+    connect: Connect, make_link: Callable[..., ShareLink], worker: FakeWorker
+) -> None:
+    viewer = await by_link(connect, await sync_to_async(make_link)())
+    await viewer.until(lambda: viewer.pictures)
+    await viewer.say({"type": "ack", "epoch": EPOCH, "frame": 0})
+    await over_a_slow_link(viewer, worker, 3.0, 600)
+    await viewer.leave()
+    await asyncio.sleep(0.1)
+    assert not worker.asked("worker.link")
+
+
 async def test_a_hidden_viewer_gets_nothing_until_he_is_visible(
     connect: Connect, session: DesktopSession, anna: User, worker: FakeWorker
 ) -> None:

@@ -119,7 +119,7 @@ async def test_acknowledgements_let_the_next_frames_go(parts: Any) -> None:
     pump.wake()
     await settle()
     assert len(socket.sent) == 4  # the snapshot is one of the window
-    window.ack(EPOCH, 2)
+    window.ack(EPOCH, 2, 0.0)
     pump.wake()
     await settle()
     assert len(socket.sent) == 7

@@ -46,7 +46,7 @@ def live(codecs: frozenset[str] = H264, as_of: int = 0) -> FrameWindow:
     assert window.poll(0) == [Request.SNAPSHOT]
     assert window.snapshot(snap(as_of), 0)
     assert drain(window, 0) == [as_of]
-    assert window.ack(EPOCH, as_of)
+    assert window.ack(EPOCH, as_of, 0.0)
     return window
 
 
@@ -75,7 +75,7 @@ def test_at_most_a_window_of_frames_is_in_flight() -> None:
     for number in range(1, WINDOW + 3):
         window.frame(parsed(number))
     assert drain(window, 1) == [1, 2, 3, 4]
-    assert window.ack(EPOCH, 2)
+    assert window.ack(EPOCH, 2, 0.0)
     assert drain(window, 1) == [5, 6]
 
 
@@ -86,7 +86,7 @@ def test_a_slow_viewer_never_gets_stale_frames_but_a_snapshot_when_ready() -> No
         drain(window, 1)
     assert window.phase is Phase.BEHIND
     assert window.poll(2) == []  # four are in flight still
-    window.ack(EPOCH, WINDOW)
+    window.ack(EPOCH, WINDOW, 0.0)
     assert window.poll(2) == [Request.SNAPSHOT]
     assert not window.snapshot(snap(20), 2)  # older than what was dropped
     assert window.poll(3) == [Request.SNAPSHOT]
@@ -146,7 +146,7 @@ def test_many_frames_during_a_slow_encode_do_not_loop() -> None:
     while sent[-1] < number and number < 60:
         number += 1
         window.frame(parsed(number))
-        window.ack(EPOCH, sent[-1])
+        window.ack(EPOCH, sent[-1], 0.0)
         sent += drain(window, 1)
     assert sent == list(range(5, number + 1)) and number < 60
 
@@ -167,7 +167,7 @@ def test_a_new_epoch_starts_with_a_snapshot_and_old_acknowledgements_do_no_harm(
     drain(window, 1)
     window.frame(parsed(1, epoch=8))
     assert window.phase is Phase.BEHIND
-    assert window.ack(EPOCH, 1)
+    assert window.ack(EPOCH, 1, 0.0)
     assert window.poll(1) == [Request.SNAPSHOT]
     assert window.snapshot(snap(1, epoch=8), 1) and drain(window, 1) == [1]
 
@@ -176,8 +176,8 @@ def test_acknowledgements_of_what_was_never_sent_are_refused() -> None:
     window = live()
     window.frame(parsed(1))
     drain(window, 1)
-    assert not window.ack(EPOCH, 2) and window.invalid_acks == 1
-    assert window.ack(99, 5)  # another epoch: late, not wrong
+    assert not window.ack(EPOCH, 2, 0.0) and window.invalid_acks == 1
+    assert window.ack(99, 5, 0.0)  # another epoch: late, not wrong
 
 
 def test_a_hidden_viewer_is_sent_and_asks_nothing() -> None:
@@ -283,14 +283,14 @@ def test_a_viewer_without_the_codec_gets_stills_a_second_apart(
         for unit in iter(lambda now=now: window.next_unit(now), []):
             sent += 1
             assert all(op.kind != wire.H264 for data in unit for op in wire.parse_message(data).ops)
-        window.ack(EPOCH, window._sent)
+        window.ack(EPOCH, window._sent, 0.0)
     assert window.missing_codec == missing
     assert 4 <= requests <= 5 / STILL_INTERVAL_S + 1 and sent == requests
     # The video stops: the last still must come, and then peace.
     assert Request.SNAPSHOT in window.poll(20) or window.phase is Phase.LIVE
     window.snapshot(snap(300), 20)
     drain(window, 20)
-    window.ack(EPOCH, 300)
+    window.ack(EPOCH, 300, 0.0)
     assert window.poll(25) == [] and window.phase is Phase.LIVE
 
 
@@ -311,7 +311,7 @@ def test_whatever_happens_ids_grow_nothing_is_skipped_and_bounds_hold(steps: lis
                 number += 1
                 window.frame(parsed(number, epoch=epoch))
             case "ack":
-                window.ack(epoch, window._sent)
+                window.ack(epoch, window._sent, 0.0)
             case "snapshot":
                 window.snapshot(snap(number, epoch), now)
             case "resync":
