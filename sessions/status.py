@@ -13,13 +13,14 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from stripeengine.settings import setting
+
 from .redis_client import RedisUnavailable, connect
 
 logger = logging.getLogger(__name__)
 
 VIEWER_LIFETIME_S: Final = 30
 _STREAM_STATES: Final = ("waiting-display", "streaming", "failed")
-_MODES: Final = ("jpeg", "h264")
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def parse_status(text: str | None, viewers: int) -> LiveStatus:
     return LiveStatus(
         stream=stream if stream in _STREAM_STATES else "",
         error=error[:200] if isinstance(error, str) else "",
-        mode=mode if mode in _MODES else "",
+        mode=mode if mode in setting("mode").choices else "",
         fps=_number(raw.get("fps")),
         kbps=_number(raw.get("kbps")),
         latency_ms=None if latency is None else _number(latency),

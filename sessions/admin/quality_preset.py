@@ -10,6 +10,8 @@ from django.contrib.admin.widgets import AdminTextInputWidget
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 
+from stripeengine.settings import EngineSettings
+
 from ..actions.presets import FINAL_STATES, do_delete_preset, do_save_preset
 from ..forms.preset import PresetForm, settings_groups
 from ..models import QualityPreset
@@ -77,7 +79,7 @@ class QualityPresetAdmin(ModelAdmin[QualityPreset]):
     @admin.display(description="mode")
     def mode(self, preset: QualityPreset) -> str:
         """How it encodes."""
-        return str(preset.settings.get("mode", "jpeg"))
+        return str(preset.settings.get("mode", EngineSettings().mode))
 
     @admin.display(description="in use", ordering="living")
     def running(self, preset: QualityPreset) -> int:

@@ -43,12 +43,12 @@ SettingsForm: type[forms.ModelForm[QualityPreset]] = type("SettingsForm", (forms
 
 def settings_groups() -> list[tuple[str, list[str]]]:
     """Return headings with the names of their form fields; every setting is in exactly one group."""
-    groups: dict[str, list[str]] = {"General": [], "JPEG mode": [], "H.264 mode": []}
+    groups: dict[str, list[str]] = {"General": [], "Photographs (JPEG)": [], "Video (H.264)": []}
     for setting in describe():
         if "jpeg" in setting.name:
-            heading = "JPEG mode"
+            heading = "Photographs (JPEG)"
         elif "h264" in setting.name or "crf" in setting.name:
-            heading = "H.264 mode"
+            heading = "Video (H.264)"
         else:
             heading = "General"
         groups[heading].append(PREFIX + setting.name)

@@ -26,13 +26,13 @@ def test_a_new_site_has_templates_and_presets(db: None) -> None:
     assert made.not_installed == ()
     assert [t.slug for t in SessionTemplate.objects.all()] == ["desktop", "terminal", "xfce", "chromium"]
     presets = list(QualityPreset.objects.all())
-    assert [p.name for p in presets] == ["Balanced", "Sharp text", "Smooth video", "Low bandwidth"]
+    assert [p.name for p in presets] == ["Balanced", "True colours", "Smooth video", "Low bandwidth"]
     for preset in presets:
         assert preset.help.endswith(".")
         preset.engine_settings()
-    sharp = QualityPreset.objects.get(name="Sharp text").engine_settings()
-    assert (sharp.mode, sharp.chroma) == ("jpeg", "444")
-    assert QualityPreset.objects.get(name="Smooth video").engine_settings().mode == "h264"
+    assert all(p.engine_settings().mode == "auto" for p in presets)
+    colours = QualityPreset.objects.get(name="True colours").engine_settings()
+    assert (colours.mode, colours.chroma) == ("auto", "444")
     assert SessionTemplate.objects.get(slug="chromium").network == "internet"
     for template in SessionTemplate.objects.all():
         shlex.split(template.command)
