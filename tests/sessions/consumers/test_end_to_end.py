@@ -312,19 +312,19 @@ async def test_the_engine_follows_the_controllers_link(site: Site) -> None:
         generator = np.random.default_rng(5)
         with Painter(site.display) as painter:
             while not stop.is_set():
-                pixels = generator.integers(0, 256, (200, 320, 4), dtype=np.uint8)
-                await asyncio.to_thread(painter.image, 100, 100, 320, 200, pixels.tobytes())
+                pixels = generator.integers(0, 256, (320, 480, 4), dtype=np.uint8)
+                await asyncio.to_thread(painter.image, 100, 100, 480, 320, pixels.tobytes())
                 await asyncio.sleep(0.05)
 
     async with viewing(site) as watcher:
         await watcher.until(lambda: watcher.headers)
         async with viewing(site) as controller:
             await controller.until(lambda: controller.headers)
-            controller.link_kbps = 1500
             await controller.input(["move", 5, 5])
             drawing = asyncio.create_task(scribble())
             try:
                 await watcher.until(lambda: kbps(watcher) > 3000, 20)
+                controller.link_kbps = 1500
                 await watcher.until(lambda: 0 < kbps(watcher) < 1.4 * 1500, 30)
                 await controller.socket.close()
                 await watcher.until(lambda: kbps(watcher) > 3000, 20)
