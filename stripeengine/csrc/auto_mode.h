@@ -4,6 +4,7 @@
  * auto_budget.c   how many bytes may be sent now
  * auto_choice.c   under a rate bound, what of the changes they are for, and how well it is sent
  * auto_changes.c  what has changed: copies, dirty tiles, video regions, forms
+ * auto_video.c    what is done for a region in which a video plays
  * auto_forms.c    from forms to jobs, from jobs to ops, and what a sent op means for the tiles
  * auto_repair.c   what was lossy is sent exactly, or in better quality, once it is at rest
  * auto_snapshot.c the whole picture for a newcomer
@@ -93,6 +94,25 @@ int se_auto_take_changes(struct se_engine *engine, uint64_t now);
 /* The live regions, compact, in `out`; returns how many. `index`, or NULL, tells which video each one is. */
 int se_auto_regions(const struct se_auto *self, struct se_rect out[SE_ACTIVITY_REGIONS], int index[SE_ACTIVITY_REGIONS]);
 
+/* auto_video.c */
+
+/* What of `box`, a block of that video, has changed, before its pixels are taken over: inside the video nobody compares, and
+ * of its rim only what differs. */
+struct se_rect se_auto_video_changes(const struct se_engine *engine, const struct se_video *video, struct se_rect box);
+
+/* Notes what of a video's rim this block changes, before its pixels are taken over. Most change only the video. */
+void se_auto_note_rim(const struct se_engine *engine, struct se_video *video, struct se_rect box);
+
+/* `paint`: the region rests, this is its better picture. */
+int se_auto_add_video(struct se_engine *engine, int index, const struct se_region *changed, bool paint);
+
+/* True once in each rest of a region that is so large that its exact repair takes a while: until then a better picture serves.
+ * A region whose changes could not all be sent does not rest. */
+bool se_auto_video_paint_due(struct se_engine *engine, int index, uint64_t now);
+
+/* What such a picture takes at the preset's rate factor: twice as much for 6 less. Growth counts at once. */
+void se_auto_note_video_size(struct se_video *video, const struct se_op *op);
+
 /* auto_forms.c */
 int se_auto_add_copy(struct se_auto *self, struct se_move move);
 int se_auto_add_fill(struct se_auto *self, struct se_rect rect, uint32_t colour);
@@ -101,10 +121,6 @@ int se_auto_add_jpeg(struct se_engine *engine, struct se_rect rect, int quality,
 
 /* Gives every block of this frame its job or op, and large videos at rest a better picture. */
 int se_auto_add_blocks(struct se_engine *engine, uint64_t now);
-
-/* What of `box`, a block of that video, has changed, before its pixels are taken over: inside the video nobody compares, and
- * of its rim only what differs. */
-struct se_rect se_auto_video_changes(const struct se_engine *engine, const struct se_video *video, struct se_rect box);
 
 /* Encodes all jobs and completes `ops`. SE_E_NOMEM. */
 int se_auto_encode(struct se_engine *engine);

@@ -1,0 +1,149 @@
+/* auto_video.c - what is done for a region in which a video plays: its rate factor, its rim, its better picture at rest. Engine
+ * thread. */
+#include "auto_mode.h"
+#include "engine_private.h"
+
+#define CRF_MOST 50
+#define SMALL_COARSER 4     /* rate factor that a video beside other things does without */
+#define LARGE_FINER 3       /* and that one gains which fills the screen: then it is all there is to see */
+#define LARGE_SHARE 2       /* of the picture: from a half */
+#define KEY_COARSER 6       /* of a key frame while a video plays: the next picture hides what it lacks */
+#define PAINT_PIXELS 400000 /* a smaller region that rests is exact so soon that a better picture before is not worth its bytes */
+#define PAINT_DIVISOR 3     /* pixels for a byte of such a picture, about */
+
+/* Rate factor of a video: by its size, bounded by the preset, and coarser as the budget wants. */
+static int video_crf(const struct se_engine *engine, const struct se_video *video)
+{
+	const struct se_settings *settings = &engine->settings;
+	int crf = settings->h264_crf;
+
+	if (settings->max_kbps == 0) /* else the budget does it */
+		crf += SMALL_COARSER;
+	if (se_rect_area(video->rect) * LARGE_SHARE >= se_rect_area(se_picture_bounds(&engine->reference))) {
+		crf = settings->h264_crf - LARGE_FINER;
+		if (crf < settings->paint_over_crf)
+			crf = settings->paint_over_crf < settings->h264_crf ? settings->paint_over_crf : settings->h264_crf;
+	}
+	crf += video->coarser;
+	return crf < CRF_MOST ? crf : CRF_MOST;
+}
+
+/* The column and the row of tiles that are a video's but not of its picture; empty where there is none. */
+static void rim_of(const struct se_video *video, struct se_rect out[2])
+{
+	struct se_rect rect = video->rect, coded = video->coded;
+
+	out[0] = (struct se_rect){ rect.x, rect.y, coded.x - rect.x, rect.h };
+	out[1] = (struct se_rect){ coded.x, rect.y, coded.w, coded.y - rect.y };
+}
+
+static bool differs(const struct se_engine *engine, struct se_rect rect)
+{
+	const struct se_image *image = &engine->image;
+
+	for (int y = rect.y; y < rect.y + rect.h; y++)
+		for (int x = rect.x; x < rect.x + rect.w; x++) {
+			const uint8_t *a = se_picture_at(&engine->reference, x, y), *b = image->pixels + (size_t)y * image->stride + (size_t)x * 4;
+
+			if (a[0] != b[0] || a[1] != b[1] || a[2] != b[2])
+				return true;
+		}
+	return false;
+}
+
+struct se_rect se_auto_video_changes(const struct se_engine *engine, const struct se_video *video, struct se_rect box)
+{
+	struct se_rect rim[2], out = se_rect_intersect(box, video->coded);
+
+	rim_of(video, rim);
+	for (int i = 0; i < 2; i++) {
+		struct se_rect part = se_rect_intersect(rim[i], box);
+
+		if (differs(engine, part))
+			out = se_rect_union(out, part);
+	}
+	return out;
+}
+
+void se_auto_note_rim(const struct se_engine *engine, struct se_video *video, struct se_rect box)
+{
+	struct se_rect rim[2];
+
+	rim_of(video, rim);
+	for (int i = 0; i < 2; i++) {
+		struct se_rect part = se_rect_intersect(rim[i], box);
+
+		if (differs(engine, part))
+			video->rim[i] = se_rect_union(video->rim[i], part);
+	}
+}
+
+/* With a key frame all of the rim is sent: what viewers have of it may be unknown. */
+static int add_rim(struct se_auto *self, struct se_video *video)
+{
+	int code = SE_OK;
+
+	if (video->key_due)
+		rim_of(video, video->rim);
+	for (int i = 0; i < 2 && code == SE_OK; i++)
+		if (!se_rect_empty(video->rim[i]))
+			code = se_auto_add_lossless(self, video->rim[i], 1000);
+	return code;
+}
+
+/* Bytes that a picture at rest may have, 0 for no bound; what is planned counts it already. */
+static size_t paint_most(const struct se_auto *self, const struct se_video *video)
+{
+	int64_t most = self->room - self->planned + se_rect_area(video->rect) / PAINT_DIVISOR;
+
+	if (self->available == SE_BUDGET_UNLIMITED)
+		return 0;
+	return most > 1024 ? (size_t)most : 1024;
+}
+
+int se_auto_add_video(struct se_engine *engine, int index, const struct se_region *changed, bool paint)
+{
+	struct se_video *video = &engine->automatic.videos[index];
+	struct se_job *job = se_jobs_add(&engine->jobs);
+
+	if (!job)
+		return SE_E_NOMEM;
+	job->rect = video->coded;
+	job->encoder = &video->encoder;
+	job->stream = (uint16_t)index;
+	job->mode = SE_MODE_H264;
+	job->chroma = engine->settings.chroma;
+	job->framerate = engine->settings.framerate;
+	job->paint = paint;
+	job->key = video->key_due || paint;
+	job->quality = paint ? engine->settings.paint_over_crf : video_crf(engine, video) + (job->key ? KEY_COARSER : 0);
+	job->most = paint ? paint_most(&engine->automatic, video) : video->most;
+	job->changed = *changed;
+	se_region_clip(&job->changed, video->coded);
+	return add_rim(&engine->automatic, video);
+}
+
+bool se_auto_video_paint_due(struct se_engine *engine, int index, uint64_t now)
+{
+	struct se_auto *self = &engine->automatic;
+	const struct se_video *video = &self->videos[index];
+	int64_t area = se_rect_area(video->rect), bytes = area / PAINT_DIVISOR;
+
+	if (!se_activity_rested(self->activity, index, now) || !video->encoder)
+		return false;
+	if (!engine->settings.paint_over || engine->settings.paint_over_crf >= engine->settings.h264_crf || area < PAINT_PIXELS ||
+	    self->left_over)
+		return false;
+	if (self->available != SE_BUDGET_UNLIMITED && self->available - self->planned < bytes)
+		return false;
+	self->planned += bytes;
+	return true;
+}
+
+void se_auto_note_video_size(struct se_video *video, const struct se_op *op)
+{
+	int64_t size = ((int64_t)op->length << (video->coarser / 6)) * (6 + video->coarser % 6) / 6;
+	int64_t *known = op->flags & SE_OP_KEY ? &video->key_size : &video->delta_size;
+
+	*known = size > *known ? size : (*known * 3 + size) / 4;
+}
