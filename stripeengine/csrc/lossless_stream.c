@@ -162,12 +162,18 @@ static uint8_t *put_planes(const struct se_lossless *self, const struct range *r
  * `next` on. */
 static size_t merge(const struct se_lossless *self, const struct range *range, unsigned next, unsigned spare, uint8_t *stream)
 {
-	const uint8_t *op = self->ops + range->ops, *end = self->ops + range->ops_end;
-	const uint32_t *literal = self->literals + range->literals;
+	const uint8_t *op = NULL, *end = NULL;
+	const uint32_t *literal = NULL;
 	uint8_t *out = stream;
 
 	for (size_t i = range->first; has_photos(range) && i < range->first + range->count; i++)
 		*out++ = self->pieces[i].predicted;
+	if (range->ops_end > range->ops) { /* else, of photographs alone, there may never have been room for ops */
+		op = self->ops + range->ops;
+		end = self->ops + range->ops_end;
+	}
+	if (range->literals_end > range->literals)
+		literal = self->literals + range->literals;
 	while (op < end) {
 		uint8_t byte = *op++;
 
