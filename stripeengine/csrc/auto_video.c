@@ -5,8 +5,7 @@
 
 #define CRF_MOST 50
 #define SMALL_COARSER 4     /* rate factor that a video beside other things does without */
-#define LARGE_FINER 3       /* and that one gains which fills the screen: then it is all there is to see */
-#define LARGE_SHARE 2       /* of the picture: from a half */
+#define LARGE_SHARE 2       /* of the picture: from a half on a video is all there is to see, and gets what the preset says */
 #define KEY_COARSER 6       /* of a key frame while a video plays: the next picture hides what it lacks */
 #define PAINT_PIXELS 400000 /* a smaller region that rests is exact so soon that a better picture before is not worth its bytes */
 #define PAINT_DIVISOR 3     /* pixels for a byte of such a picture, about */
@@ -17,13 +16,10 @@ static int video_crf(const struct se_engine *engine, const struct se_video *vide
 	const struct se_settings *settings = &engine->settings;
 	int crf = settings->h264_crf;
 
-	if (settings->max_kbps == 0) /* else the budget does it */
+	/* A bound on bytes makes it coarser where it has to be. */
+	if (settings->max_kbps == 0 &&
+	    se_rect_area(video->rect) * LARGE_SHARE < se_rect_area(se_picture_bounds(&engine->reference)))
 		crf += SMALL_COARSER;
-	if (se_rect_area(video->rect) * LARGE_SHARE >= se_rect_area(se_picture_bounds(&engine->reference))) {
-		crf = settings->h264_crf - LARGE_FINER;
-		if (crf < settings->paint_over_crf)
-			crf = settings->paint_over_crf < settings->h264_crf ? settings->paint_over_crf : settings->h264_crf;
-	}
 	crf += video->coarser;
 	return crf < CRF_MOST ? crf : CRF_MOST;
 }

@@ -25,7 +25,7 @@ int se_has_h264(void)
 #include "frame.h"
 
 #define QUANTIZER_WORST 51
-#define SMALL_PIXELS 262144   /* up to here half-pixel search, deblocking and CABAC cost little and save an eighth of the bytes */
+#define SMALL_PIXELS 262144   /* up to here deblocking and CABAC cost little and save bytes */
 #define CHROMA_FINER 2        /* steps of the quantizer: coloured edges suffer from 4:2:0 already */
 #define CODED_NORMAL 145.0    /* bits x quantizer step of a macroblock that gets the rate factor itself as quantizer */
 #define CODED_STEPS 2.4       /* of the quantizer for twice as much: x264's 6 x (1 - qcomp) */
@@ -75,7 +75,7 @@ static int set_parameters(x264_param_t *p, int width, int height, int chroma, in
 	p->rc.i_aq_mode = X264_AQ_NONE;
 	p->rc.b_filler = 0;
 	p->analyse.i_chroma_qp_offset = -CHROMA_FINER;
-	p->analyse.i_subpel_refine = small ? 1 : 0;
+	p->analyse.i_subpel_refine = 0;
 	p->b_deblocking_filter = small;
 	p->b_cabac = small;
 	p->vui.i_colorprim = 1; /* BT.709 */
