@@ -65,7 +65,7 @@ static enum se_auto_cost cost_of(const struct se_op *op)
 {
 	if (op->kind == SE_OP_LOSSLESS)
 		return SE_AUTO_EXACT;
-	return op->payload_width < op->rect.w || op->payload_height < op->rect.h ? SE_AUTO_STRETCHED : SE_AUTO_JPEG;
+	return se_op_is_stretched(op) ? SE_AUTO_STRETCHED : SE_AUTO_JPEG;
 }
 
 /* What estimates are worth: quick to learn that they were too low, slow that they were too high. */

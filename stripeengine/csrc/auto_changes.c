@@ -72,14 +72,14 @@ static int move_inside(struct se_engine *engine, struct se_rect area, uint64_t n
 	struct se_auto *self = &engine->automatic;
 	const struct se_image *image = &engine->image;
 	struct se_move moves[SE_MOTION_MAX];
+	struct se_rect regions[SE_ACTIVITY_REGIONS];
 	struct se_region barred, kept;
-	int count;
+	int count = se_auto_regions(self, regions, NULL);
 
 	se_tiles_worse(&self->tiles, SE_TILE_H264, &barred);
 	se_region_clear(&kept);
-	for (int i = 0; i < SE_ACTIVITY_REGIONS; i++)
-		if (!se_rect_empty(self->videos[i].rect))
-			se_region_add(&kept, self->videos[i].rect);
+	for (int i = 0; i < count; i++)
+		se_region_add(&kept, regions[i]);
 	count = se_motion_find_beside(self->motion, &engine->reference, image->pixels, image->stride, area, &barred, &kept, moves);
 	if (count > 0)
 		self->scrolled[self->scrolled_count++] = area;
@@ -104,8 +104,8 @@ static int grab_between(struct se_engine *engine, struct se_rect area)
 }
 
 /* From the stripes' lists to dirty tiles, inside `area`. What the frame's first ops, its copies, have brought is known to be
- * right, and, if this was `searched` last, what the search has seen unchanged. Inside a video nothing is compared: hardly a tile of it ever stays
- * as it was. */
+ * right, and, if this was `searched` last, what the search has seen unchanged. Inside a video nothing is compared: hardly a
+ * tile of it ever stays as it was. */
 static void compare_inside(struct se_engine *engine, struct se_rect area, bool searched, uint64_t now)
 {
 	struct se_auto *self = &engine->automatic;

@@ -42,7 +42,7 @@ static int64_t jpeg_bytes(struct se_engine *engine, const struct se_block *block
 	int shrink = steps[step].shrink, quality = engine->settings.jpeg_quality * steps[step].percent / 100;
 	int64_t pixels = se_rect_area(block->box) / (shrink * shrink), detail = 150 + block->literals / 5;
 
-	quality = quality < 10 ? 10 : quality;
+	quality = quality < SE_AUTO_QUALITY_LEAST ? SE_AUTO_QUALITY_LEAST : quality;
 	return SE_FRAME_RECORD + 620 +
 	       se_auto_plan(&engine->automatic, shrink > 1 ? SE_AUTO_STRETCHED : SE_AUTO_JPEG,
 	                    pixels * detail * (quality + 15) / 85 * (shrink + 3) / 4 / 1000);

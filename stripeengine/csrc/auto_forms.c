@@ -7,7 +7,6 @@
 
 #define BATCH_PIXELS 524288 /* a batch of more is shared with the pool */
 #define FAST_LESS 15        /* JPEG quality that an area which keeps changing does without */
-#define QUALITY_LEAST 10
 
 static struct se_op *add_op(struct se_auto *self, int job, int quality)
 {
@@ -90,8 +89,8 @@ static int quality_of(const struct se_engine *engine, const struct se_block *blo
 	int wanted = engine->settings.jpeg_quality, quality = wanted - (block->fast ? FAST_LESS : 0);
 
 	quality = se_auto_quality(&engine->automatic, quality);
-	if (quality < QUALITY_LEAST)
-		quality = wanted < QUALITY_LEAST ? wanted : QUALITY_LEAST;
+	if (quality < SE_AUTO_QUALITY_LEAST)
+		quality = wanted < SE_AUTO_QUALITY_LEAST ? wanted : SE_AUTO_QUALITY_LEAST;
 	return quality;
 }
 
@@ -213,11 +212,6 @@ int se_auto_encode(struct se_engine *engine)
 	return code;
 }
 
-static bool is_stretched(const struct se_op *op)
-{
-	return op->payload_width < op->rect.w || op->payload_height < op->rect.h;
-}
-
 static void settle_sent(struct se_engine *engine, const struct se_op *op, const struct se_auto_op *origin)
 {
 	struct se_auto *self = &engine->automatic;
@@ -226,7 +220,7 @@ static void settle_sent(struct se_engine *engine, const struct se_op *op, const 
 	case SE_OP_COPY:
 		return; /* the tiles have followed already */
 	case SE_OP_JPEG:
-		se_tiles_sent(&self->tiles, op->rect, SE_TILE_LOSSY, is_stretched(op) ? SE_TILE_STRETCHED : origin->quality);
+		se_tiles_sent(&self->tiles, op->rect, SE_TILE_LOSSY, se_op_is_stretched(op) ? SE_TILE_STRETCHED : origin->quality);
 		break;
 	case SE_OP_H264:
 		/* Its rim came before it, unless that was too much. */

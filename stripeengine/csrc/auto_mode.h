@@ -27,6 +27,7 @@
 #include "tiles.h"
 
 #define SE_AUTO_BATCHES 4
+#define SE_AUTO_QUALITY_LEAST 10 /* of a JPEG, however fast it changes and however little may be sent */
 #define SE_AUTO_AREAS 8 /* searched for moves in one frame */
 
 #define SE_AUTO_REPAIR_SHARE 4 /* of a frame's bytes, one in so many is kept for repairs that are due */

@@ -1,6 +1,7 @@
 /* auto_video.c - what is done for a region in which a video plays: its rate factor, its rim, its better picture at rest. Engine
  * thread. */
 #include "auto_mode.h"
+#include "damage.h"
 #include "engine_private.h"
 
 #define CRF_MOST 50
@@ -33,45 +34,34 @@ static void rim_of(const struct se_video *video, struct se_rect out[2])
 	out[1] = (struct se_rect){ coded.x, rect.y, coded.w, coded.y - rect.y };
 }
 
-static bool differs(const struct se_engine *engine, struct se_rect rect)
+/* What of its rim `box` changes, before its pixels are taken over: the parts of the box in which something does, else empty. */
+static void changed_rim(const struct se_engine *engine, const struct se_video *video, struct se_rect box, struct se_rect out[2])
 {
 	const struct se_image *image = &engine->image;
 
-	for (int y = rect.y; y < rect.y + rect.h; y++)
-		for (int x = rect.x; x < rect.x + rect.w; x++) {
-			const uint8_t *a = se_picture_at(&engine->reference, x, y), *b = image->pixels + (size_t)y * image->stride + (size_t)x * 4;
-
-			if (a[0] != b[0] || a[1] != b[1] || a[2] != b[2])
-				return true;
-		}
-	return false;
+	rim_of(video, out);
+	for (int i = 0; i < 2; i++) {
+		out[i] = se_rect_intersect(out[i], box);
+		if (se_rect_empty(se_damage_compare(&engine->reference, image->pixels, image->stride, out[i])))
+			out[i] = (struct se_rect){ 0, 0, 0, 0 };
+	}
 }
 
 struct se_rect se_auto_video_changes(const struct se_engine *engine, const struct se_video *video, struct se_rect box)
 {
-	struct se_rect rim[2], out = se_rect_intersect(box, video->coded);
+	struct se_rect rim[2];
 
-	rim_of(video, rim);
-	for (int i = 0; i < 2; i++) {
-		struct se_rect part = se_rect_intersect(rim[i], box);
-
-		if (differs(engine, part))
-			out = se_rect_union(out, part);
-	}
-	return out;
+	changed_rim(engine, video, box, rim);
+	return se_rect_union(se_rect_intersect(box, video->coded), se_rect_union(rim[0], rim[1]));
 }
 
 void se_auto_note_rim(const struct se_engine *engine, struct se_video *video, struct se_rect box)
 {
 	struct se_rect rim[2];
 
-	rim_of(video, rim);
-	for (int i = 0; i < 2; i++) {
-		struct se_rect part = se_rect_intersect(rim[i], box);
-
-		if (differs(engine, part))
-			video->rim[i] = se_rect_union(video->rim[i], part);
-	}
+	changed_rim(engine, video, box, rim);
+	for (int i = 0; i < 2; i++)
+		video->rim[i] = se_rect_union(video->rim[i], rim[i]);
 }
 
 /* With a key frame all of the rim is sent: what viewers have of it may be unknown. */

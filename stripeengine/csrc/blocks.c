@@ -89,14 +89,6 @@ int se_block_unrest(const struct se_block *block)
 	return block->form == SE_FORM_JPEG ? block->literals : block->form == SE_FORM_LOSSLESS ? block->literals / TEXT_UNREST : 0;
 }
 
-static struct se_rect dirty_box(const struct se_tiles *tiles, int column, int row)
-{
-	const struct se_tile *tile = se_tile_at(tiles, column, row);
-
-	return (struct se_rect){ column * SE_TILE + tile->x0, row * SE_TILE + tile->y0, tile->x1 - tile->x0,
-		                     tile->y1 - tile->y0 };
-}
-
 struct gathered {
 	struct se_rect boxes[3]; /* by region, last: outside of all */
 	uint64_t changed_us[3];
@@ -131,7 +123,7 @@ static int add_lone(struct se_blocks *self, const struct se_tiles *tiles, struct
 
 			if (!tile->dirty || region_of(se_tile_rect(tiles, column, row), regions, region_count) >= 0)
 				continue;
-			if (add_block(self, column / BLOCK_TILES, row / BLOCK_TILES, dirty_box(tiles, column, row), tile->changed_us, -1) < 0)
+			if (add_block(self, column / BLOCK_TILES, row / BLOCK_TILES, se_tile_dirty_box(tile, se_tile_rect(tiles, column, row)), tile->changed_us, -1) < 0)
 				return SE_E_NOMEM;
 			self->items[self->count - 1].lone = true;
 		}
@@ -153,7 +145,7 @@ static int add_range(struct se_blocks *self, const struct se_tiles *tiles, struc
 				continue;
 			kind = region_count ? region_of(se_tile_rect(tiles, x, y), regions, region_count) : -1;
 			kind = kind < 0 ? 2 : kind;
-			all.boxes[kind] = se_rect_union(all.boxes[kind], dirty_box(tiles, x, y));
+			all.boxes[kind] = se_rect_union(all.boxes[kind], se_tile_dirty_box(tile, se_tile_rect(tiles, x, y)));
 			if (tile->changed_us > all.changed_us[kind])
 				all.changed_us[kind] = tile->changed_us;
 		}

@@ -30,6 +30,12 @@ struct se_op {
 	size_t length;
 };
 
+/* True if its payload is smaller than its rectangle. */
+static inline bool se_op_is_stretched(const struct se_op *op)
+{
+	return op->payload_width < op->rect.w || op->payload_height < op->rect.h;
+}
+
 struct se_frame_info {
 	uint8_t kind;
 	uint16_t flags;

@@ -31,12 +31,6 @@ size_t se_motion_cells(struct se_rect area)
 	return (size_t)(columns_of(area) + 1) * (size_t)(rows_of(area) + 1);
 }
 
-static bool contains(struct se_rect outer, struct se_rect inner)
-{
-	return inner.x >= outer.x && inner.y >= outer.y && inner.x + inner.w <= outer.x + outer.w &&
-	       inner.y + inner.h <= outer.y + outer.h;
-}
-
 static bool taken(struct se_rect rect, const struct se_move *moves, int count)
 {
 	for (int i = 0; i < count; i++)
@@ -50,7 +44,7 @@ bool se_motion_allowed(const struct se_motion_view *view, struct se_rect rect, s
 {
 	struct se_rect source = { rect.x - by.dx, rect.y - by.dy, rect.w, rect.h };
 
-	return contains(view->area, rect) && contains(view->area, source) &&
+	return se_rect_holds(view->area, rect) && se_rect_holds(view->area, source) &&
 	       !(view->barred && se_region_intersects(view->barred, source)) &&
 	       !(view->kept && se_region_intersects(view->kept, rect)) && !taken(rect, moves, count);
 }
@@ -277,7 +271,7 @@ bool se_motion_unchanged(const struct se_motion *self, struct se_rect tile)
 {
 	struct se_rect area = self->area;
 
-	if (!contains(area, tile) || tile.x / CELL != (tile.x + tile.w - 1) / CELL || tile.y / CELL != (tile.y + tile.h - 1) / CELL)
+	if (!se_rect_holds(area, tile) || tile.x / CELL != (tile.x + tile.w - 1) / CELL || tile.y / CELL != (tile.y + tile.h - 1) / CELL)
 		return false;
 	return self->same[(size_t)(tile.y / CELL - area.y / CELL) * (size_t)columns_of(area) + (size_t)(tile.x / CELL - area.x / CELL)];
 }

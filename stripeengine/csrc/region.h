@@ -28,6 +28,13 @@ static inline int64_t se_rect_area(struct se_rect rect)
 	return se_rect_empty(rect) ? 0 : (int64_t)rect.w * rect.h;
 }
 
+/* True if no pixel of `inner` (not empty) is outside of `outer`. */
+static inline bool se_rect_holds(struct se_rect outer, struct se_rect inner)
+{
+	return inner.x >= outer.x && inner.y >= outer.y && inner.x + inner.w <= outer.x + outer.w &&
+	       inner.y + inner.h <= outer.y + outer.h;
+}
+
 /* The common part; empty (w or h 0) if there is none. Coordinates are those of pictures: far from INT_MAX. */
 struct se_rect se_rect_intersect(struct se_rect a, struct se_rect b);
 

@@ -43,12 +43,6 @@ void se_tile_set_dirty(struct se_tiles *self, struct se_tile *tile, struct se_re
 	self->dirty_bounds = se_rect_union(self->dirty_bounds, rect);
 }
 
-/* What is dirty of a tile that covers `all`, in pixels of the picture. */
-static struct se_rect dirty_box(const struct se_tile *tile, struct se_rect all)
-{
-	return (struct se_rect){ all.x + tile->x0, all.y + tile->y0, tile->x1 - tile->x0, tile->y1 - tile->y0 };
-}
-
 int se_tiles_layout(struct se_tiles *self, int width, int height, enum se_tile_state state, uint64_t now)
 {
 	int columns = (width + SE_TILE - 1) / SE_TILE, rows = (height + SE_TILE - 1) / SE_TILE;
@@ -163,7 +157,7 @@ void se_tiles_sent(struct se_tiles *self, struct se_rect rect, enum se_tile_stat
 		for (int column = range.x; column < range.x + range.w; column++) {
 			struct se_tile *tile = se_tile_at(self, column, row);
 			struct se_rect all = se_tile_rect(self, column, row);
-			struct se_rect box = dirty_box(tile, all);
+			struct se_rect box = se_tile_dirty_box(tile, all);
 
 			if (se_rect_holds(rect, all) || is_worse((uint8_t)state, (uint8_t)quality, tile))
 				set_state(self, tile, (uint8_t)state, (uint8_t)quality);
@@ -185,7 +179,7 @@ void se_tiles_touch(struct se_tiles *self, struct se_rect rect, uint64_t now)
 			struct se_rect all = se_tile_rect(self, column, row), part = se_rect_intersect(all, rect);
 
 			if (tile->dirty)
-				part = se_rect_union(part, dirty_box(tile, all));
+				part = se_rect_union(part, se_tile_dirty_box(tile, all));
 			if (tile->state == SE_TILE_UNKNOWN)
 				part = all;
 			tile->changed_us = now;
@@ -202,7 +196,7 @@ void se_tiles_take(struct se_tiles *self, struct se_rect rect, struct se_picture
 
 		for (int column = range.x; column < range.x + range.w; column++) {
 			struct se_tile *tile = se_tile_at(self, column, row);
-			struct se_rect box = dirty_box(tile, se_tile_rect(self, column, row));
+			struct se_rect box = se_tile_dirty_box(tile, se_tile_rect(self, column, row));
 
 			if (!tile->dirty || tile->taken || !se_rect_holds(rect, box))
 				continue;

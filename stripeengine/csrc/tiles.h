@@ -49,6 +49,12 @@ static inline struct se_tile *se_tile_at(const struct se_tiles *self, int column
 	return &self->items[(size_t)row * (size_t)self->columns + (size_t)column];
 }
 
+/* What is dirty of a dirty tile that covers `all`, in pixels of the picture. */
+static inline struct se_rect se_tile_dirty_box(const struct se_tile *tile, struct se_rect all)
+{
+	return (struct se_rect){ all.x + tile->x0, all.y + tile->y0, tile->x1 - tile->x0, tile->y1 - tile->y0 };
+}
+
 /* The tiles that `rect` (inside the picture, not empty) touches: columns x .. x + w - 1, rows y .. y + h - 1. */
 struct se_rect se_tiles_touched(struct se_rect rect);
 

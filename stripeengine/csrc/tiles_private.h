@@ -8,10 +8,4 @@
 void se_tile_set_clean(struct se_tiles *self, struct se_tile *tile);
 void se_tile_set_dirty(struct se_tiles *self, struct se_tile *tile, struct se_rect rect, int x0, int y0, int x1, int y1);
 
-static inline bool se_rect_holds(struct se_rect outer, struct se_rect inner)
-{
-	return inner.x >= outer.x && inner.y >= outer.y && inner.x + inner.w <= outer.x + outer.w &&
-	       inner.y + inner.h <= outer.y + outer.h;
-}
-
 #endif
