@@ -47,23 +47,10 @@ static void close_scene(struct scene *self)
 
 static int take_all(struct scene *self, int quiet_ms)
 {
-	struct pollfd fd = { se_engine_fd(self->engine), POLLIN, 0 };
-	int count = 0;
+	int count = viewer_follow(&self->viewer, self->engine, quiet_ms), code;
+	const char *text;
 
-	while (poll(&fd, 1, quiet_ms) == 1) {
-		uint64_t signals;
-		struct se_frame *frame;
-		const char *text;
-		int code;
-
-		CHECK(read(fd.fd, &signals, sizeof signals) == sizeof signals, "eventfd");
-		CHECK(!se_engine_failure(self->engine, &code, &text), "failed: %s", text);
-		while ((frame = se_engine_take(self->engine))) {
-			viewer_apply(&self->viewer, se_frame_data(frame), se_frame_size(frame));
-			se_frame_unref(frame);
-			count++;
-		}
-	}
+	CHECK(!se_engine_failure(self->engine, &code, &text), "failed: %s", text);
 	return count;
 }
 

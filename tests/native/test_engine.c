@@ -28,23 +28,6 @@ static void signal_again(struct se_engine *engine)
 	CHECK(write(se_engine_fd(engine), &one, sizeof one) == sizeof one, "eventfd");
 }
 
-/* Takes and applies until nothing has come for `quiet_ms`; returns how many messages. */
-static int drain(struct se_engine *engine, struct viewer *viewer, int quiet_ms)
-{
-	int count = 0;
-
-	while (wait_readable(engine, quiet_ms)) {
-		struct se_frame *frame;
-
-		while ((frame = se_engine_take(engine))) {
-			viewer_apply(viewer, se_frame_data(frame), se_frame_size(frame));
-			se_frame_unref(frame);
-			count++;
-		}
-	}
-	return count;
-}
-
 static void fill(struct se_picture *picture, struct se_rect rect, uint32_t rgb)
 {
 	for (int y = rect.y; y < rect.y + rect.h; y++)
@@ -88,18 +71,18 @@ static void check_changes(void)
 	submit(source, &picture, NULL, 0);
 	CHECK(se_engine_take(engine) == NULL, "a frame before start");
 	CHECK(se_engine_start(engine) == SE_OK && se_engine_start(engine) == SE_OK, "%s", se_error_message());
-	CHECK(drain(engine, &viewer, 150) == 1 && viewer.ops == 1 && viewer.kinds[SE_OP_FILL] == 1, "the first frame is one fill");
+	CHECK(viewer_follow(&viewer, engine, 150) == 1 && viewer.ops == 1 && viewer.kinds[SE_OP_FILL] == 1, "the first frame is one fill");
 	CHECK(viewer_difference(&viewer, &picture) <= 3, "first picture");
 
 	/* A change inside one stripe is one op of just that size. */
 	fill(&picture, rect, 0xd02020);
 	submit(source, &picture, NULL, 0);
-	CHECK(drain(engine, &viewer, 150) == 1 && viewer.ops == 2, "one op, not %d", (int)viewer.ops - 1);
+	CHECK(viewer_follow(&viewer, engine, 150) == 1 && viewer.ops == 2, "one op, not %d", (int)viewer.ops - 1);
 	CHECK(viewer_difference(&viewer, &picture) <= 8, "changed picture");
 
 	/* The same pixels again are nothing, and at rest nothing wakes the engine. */
 	submit(source, &picture, NULL, 0);
-	CHECK(drain(engine, &viewer, 150) == 0, "sent what had not changed");
+	CHECK(viewer_follow(&viewer, engine, 150) == 0, "sent what had not changed");
 	se_engine_stats(engine, &before);
 	usleep(300000);
 	se_engine_stats(engine, &after);
@@ -109,7 +92,7 @@ static void check_changes(void)
 	/* Outside of the damage nothing is looked at. */
 	fill(&picture, (struct se_rect){ 0, 0, 10, 10 }, 0x00ff00);
 	submit(source, &picture, &(struct se_rect){ 200, 150, 20, 20 }, 1);
-	CHECK(drain(engine, &viewer, 100) == 0, "looked outside of the damage");
+	CHECK(viewer_follow(&viewer, engine, 100) == 0, "looked outside of the damage");
 
 	CHECK(se_engine_stop(engine) == SE_OK && se_engine_stop(engine) == SE_OK, "stop");
 	CHECK(se_engine_start(engine) == SE_E_STATE, "started again");
@@ -143,7 +126,7 @@ static void check_late_consumer_and_paint_over(void)
 	se_engine_stats(engine, &stats);
 	CHECK(stats.frames == 1 && stats.dropped == 1, "%d frames made for a late consumer", (int)stats.frames);
 	signal_again(engine);
-	CHECK(drain(engine, &viewer, 300) >= 3, "first, merged, painted over");
+	CHECK(viewer_follow(&viewer, engine, 300) >= 3, "first, merged, painted over");
 	CHECK(viewer.kinds[SE_OP_JPEG] >= 2 && viewer.final_ops >= 1, "%d ops painted over", (int)viewer.final_ops);
 	CHECK(viewer_difference(&viewer, &picture) <= 24, "%d off", viewer_difference(&viewer, &picture));
 	se_engine_stats(engine, &stats);
@@ -179,7 +162,7 @@ static void check_snapshot_and_failure(void)
 	CHECK(viewer_difference(&viewer, &picture) <= 12, "snapshot is %d off", viewer_difference(&viewer, &picture));
 	se_frames_free(frames, count);
 	signal_again(engine);
-	CHECK(drain(engine, &viewer, 100) == 1, "the first frame");
+	CHECK(viewer_follow(&viewer, engine, 100) == 1, "the first frame");
 
 	CHECK(!se_engine_failure(engine, &code, &text), "failed early");
 	CHECK(se_framebuffer_source_fail(source, "the cable was pulled") == SE_OK, "fail");

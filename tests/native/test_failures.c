@@ -2,9 +2,7 @@
  *
  * Now and then: the engine carries on and the picture is right in the end. For good: it ends with a text, and nothing crashes.
  */
-#include <poll.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "check.h"
 #include "error.h"
@@ -54,30 +52,6 @@ static void change(struct scene *self)
 	      "%s", se_error_message());
 }
 
-/* The taker's own memory must not fail: only what runs on other threads meanwhile does. */
-static int take_all(struct scene *self, int quiet_ms)
-{
-	struct pollfd fd = { se_engine_fd(self->engine), POLLIN, 0 };
-	int count = 0;
-
-	while (poll(&fd, 1, quiet_ms) == 1) {
-		uint64_t signals;
-		struct se_frame *frame;
-
-		CHECK(read(fd.fd, &signals, sizeof signals) == sizeof signals, "eventfd");
-		while ((frame = se_engine_take(self->engine))) {
-			failing_spare(true);
-			viewer_apply(&self->viewer, se_frame_data(frame), se_frame_size(frame));
-			failing_spare(false);
-			se_frame_unref(frame);
-			count++;
-		}
-		if (se_engine_failure(self->engine, &(int){ 0 }, &(const char *){ NULL }))
-			break;
-	}
-	return count;
-}
-
 static void check_now_and_then(int mode, int memory, int codec)
 {
 	struct scene scene;
@@ -85,19 +59,19 @@ static void check_now_and_then(int mode, int memory, int codec)
 	int code;
 
 	open_scene(&scene, mode);
-	take_all(&scene, 100); /* without memory for the picture itself there is no engine */
+	viewer_follow(&scene.viewer, scene.engine, 100); /* without memory for the picture itself there is no engine */
 	failing_every(memory, codec);
 	for (int i = 0; i < 60; i++) {
 		struct se_frame **frames;
 		size_t count;
 
 		change(&scene);
-		take_all(&scene, 4);
+		viewer_follow(&scene.viewer, scene.engine, 4);
 		if (i % 10 == 0 && se_engine_snapshot(scene.engine, 50, &frames, &count) == SE_OK)
 			se_frames_free(frames, count);
 	}
 	failing_every(0, 0);
-	take_all(&scene, 300);
+	viewer_follow(&scene.viewer, scene.engine, 300);
 	CHECK(!se_engine_failure(scene.engine, &code, &text), "gave up: %s", text);
 	CHECK(scene.viewer.final_ops > 0, "never came to rest");
 	if (mode != SE_MODE_H264) {
@@ -114,11 +88,11 @@ static void check_for_good(int mode, int memory, int codec, const char *reason)
 	int code;
 
 	open_scene(&scene, mode);
-	take_all(&scene, 200);
+	viewer_follow(&scene.viewer, scene.engine, 200);
 	failing_every(memory, codec);
 	change(&scene);
 	for (int i = 0; i < 1000 && !se_engine_failure(scene.engine, &code, &text); i++)
-		take_all(&scene, 10); /* a repair that came late must not wait in the slot */
+		viewer_follow(&scene.viewer, scene.engine, 10); /* a repair that came late must not wait in the slot */
 	failing_every(0, 0);
 	CHECK(se_engine_failure(scene.engine, &code, &text) && strstr(text, reason), "\"%s\" is not about %s", text, reason);
 	close_scene(&scene);

@@ -3,7 +3,6 @@
  * Whatever it was, the engine carries on, and the picture comes to rest as the source has it. A call that failed says that it
  * was memory, and succeeds when made again.
  */
-#include <poll.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -84,25 +83,10 @@ static void close_scene(struct scene *self)
 
 static int take_all(struct scene *self, int quiet_ms)
 {
-	struct pollfd fd = { se_engine_fd(self->engine), POLLIN, 0 };
-	int count = 0;
+	int count = viewer_follow(&self->viewer, self->engine, quiet_ms), code;
+	const char *text;
 
-	while (poll(&fd, 1, quiet_ms) == 1) {
-		uint64_t signals;
-		struct se_frame *frame;
-		const char *text;
-		int code;
-
-		CHECK(read(fd.fd, &signals, sizeof signals) == sizeof signals, "eventfd");
-		CHECK(!se_engine_failure(self->engine, &code, &text), "gave up: %s", text);
-		while ((frame = se_engine_take(self->engine))) {
-			failing_spare(true);
-			viewer_apply(&self->viewer, se_frame_data(frame), se_frame_size(frame));
-			failing_spare(false);
-			se_frame_unref(frame);
-			count++;
-		}
-	}
+	CHECK(!se_engine_failure(self->engine, &code, &text), "gave up: %s", text);
 	return count;
 }
 

@@ -110,25 +110,6 @@ static void fill(struct scripted *self, struct se_rect rect, int value)
 		memset(se_picture_at(&self->picture, rect.x, y), value, (size_t)rect.w * 4);
 }
 
-static int drain(struct se_engine *engine, struct viewer *viewer, int quiet_ms)
-{
-	struct pollfd fd = { se_engine_fd(engine), POLLIN, 0 };
-	int count = 0;
-
-	while (poll(&fd, 1, quiet_ms) == 1) {
-		uint64_t signals;
-		struct se_frame *frame;
-
-		CHECK(read(fd.fd, &signals, sizeof signals) == sizeof signals, "eventfd");
-		while ((frame = se_engine_take(engine))) {
-			viewer_apply(viewer, se_frame_data(frame), se_frame_size(frame));
-			se_frame_unref(frame);
-			count++;
-		}
-	}
-	return count;
-}
-
 static void damage(struct scripted *self, struct se_rect rect, int again)
 {
 	pthread_mutex_lock(&self->lock);
@@ -147,7 +128,7 @@ static void check_scan(struct scripted *self, struct se_engine *engine, struct v
 	/* Nobody reports this one. Safe without a lock: the scan comes at most every 300 ms, and sees it then or later. */
 	usleep(50000);
 	fill(self, (struct se_rect){ 32, 100, 16, 20 }, 200);
-	CHECK(drain(engine, viewer, 450) == 1, "the scan did not find the change");
+	CHECK(viewer_follow(viewer, engine, 450) == 1, "the scan did not find the change");
 	CHECK(viewer_difference(viewer, &self->picture) <= 12, "after the scan");
 	usleep(650000);
 	se_engine_stats(engine, &after);
@@ -162,7 +143,7 @@ static void check_momentary_failure(struct scripted *self, struct se_engine *eng
 
 	fill(self, rect, 90);
 	damage(self, rect, 3);
-	CHECK(drain(engine, viewer, 200) == 1, "the grab was not tried again");
+	CHECK(viewer_follow(viewer, engine, 200) == 1, "the grab was not tried again");
 	CHECK(viewer_difference(viewer, &self->picture) <= 12, "after a grab that failed for a moment");
 }
 
@@ -172,7 +153,7 @@ static void check_rows(struct scripted *self, struct se_engine *engine, struct v
 
 	fill(self, rect, 30);
 	damage(self, rect, 0);
-	drain(engine, viewer, 100);
+	viewer_follow(viewer, engine, 100);
 	pthread_mutex_lock(&self->lock);
 	/* On a slow machine a scan, which grabs all, may fall into it. */
 	CHECK(self->rows_grabbed % self->picture.height == 9, "%d rows grabbed for 9 damaged", self->rows_grabbed);
@@ -189,7 +170,7 @@ static void check_cursor(struct scripted *self, struct se_engine *engine, struct
 	self->cursor = true;
 	pthread_mutex_unlock(&self->lock);
 	tell(self);
-	CHECK(drain(engine, viewer, 100) == 0, "a cursor is no frame");
+	CHECK(viewer_follow(viewer, engine, 100) == 0, "a cursor is no frame");
 	cursor = se_engine_cursor(engine);
 	CHECK(cursor && cursor->serial == 42 && cursor->width == 2 && cursor->hot_x == 1 && cursor->rgba[15] == 7, "cursor");
 	se_cursor_copy_free(cursor);
@@ -223,7 +204,7 @@ void test_scripted(void)
 	viewer_open(&viewer);
 	CHECK(engine && se_engine_start(engine) == SE_OK, "%s", se_error_message());
 	CHECK(poll(&(struct pollfd){ se_engine_fd(engine), POLLIN, 0 }, 1, 5000) == 1, "nothing came");
-	CHECK(drain(engine, &viewer, 100) == 1, "first frame");
+	CHECK(viewer_follow(&viewer, engine, 100) == 1, "first frame");
 	check_rows(&self, engine, &viewer);
 	check_momentary_failure(&self, engine, &viewer);
 	check_cursor(&self, engine, &viewer);

@@ -1,10 +1,13 @@
 /* viewer.c - a strict client in C. */
 #include "viewer.h"
 
+#include <poll.h>
 #include <string.h>
 #include <turbojpeg.h>
+#include <unistd.h>
 
 #include "check.h"
+#include "failing.h"
 #include "frame.h"
 #include "viewer_lossless.h"
 
@@ -217,6 +220,27 @@ void viewer_apply(struct viewer *self, const uint8_t *data, size_t size)
 	self->messages++;
 	self->bytes += size;
 	self->ops += count;
+}
+
+int viewer_follow(struct viewer *self, struct se_engine *engine, int quiet_ms)
+{
+	struct pollfd fd = { se_engine_fd(engine), POLLIN, 0 };
+	int count = 0;
+
+	while (poll(&fd, 1, quiet_ms) == 1) {
+		uint64_t signals;
+		struct se_frame *frame;
+
+		CHECK(read(fd.fd, &signals, sizeof signals) == sizeof signals, "eventfd");
+		while ((frame = se_engine_take(engine))) {
+			failing_spare(true);
+			viewer_apply(self, se_frame_data(frame), se_frame_size(frame));
+			failing_spare(false);
+			se_frame_unref(frame);
+			count++;
+		}
+	}
+	return count;
 }
 
 int viewer_difference(const struct viewer *self, const struct se_picture *other)

@@ -5,6 +5,8 @@
 
 #include "picture.h"
 
+struct se_engine;
+
 struct viewer {
 	struct se_picture picture;
 	uint32_t epoch, frame_id;
@@ -20,6 +22,10 @@ void viewer_close(struct viewer *self);
 
 /* Applies a frame that must follow directly on the one before, or a snapshot. */
 void viewer_apply(struct viewer *self, const uint8_t *data, size_t size);
+
+/* Takes an engine's messages and applies them until nothing has come for `quiet_ms`; returns how many. Its own memory never
+ * fails (failing.h). */
+int viewer_follow(struct viewer *self, struct se_engine *engine, int quiet_ms);
 
 /* Largest difference of a colour channel to a BGRX picture of the same size. */
 int viewer_difference(const struct viewer *self, const struct se_picture *other);
