@@ -8,9 +8,10 @@ used and its frames are acknowledged in time.
 
 from __future__ import annotations
 
-LEAST_KBPS = 256
+from ..worker.messages import MIN_LINK_KBPS
+
 MOST_KBPS = 200_000
-"""No bound is told below the first; above the second there is none."""
+"""Above it there is no bound; below `MIN_LINK_KBPS` none is told."""
 SHARE = 0.9
 SAMPLE_S = 0.4
 SAMPLE_ACKS = 2
@@ -66,7 +67,7 @@ class Link:
         """Return the bound to tell in kbit/s, 0 for none; None if what was told last still holds."""
         self._probe(now)
         kbps = round(min(self._kbps * SHARE, MOST_KBPS))
-        bound = 0 if self._kbps == 0 or kbps >= MOST_KBPS else max(LEAST_KBPS, kbps)
+        bound = 0 if self._kbps == 0 or kbps >= MOST_KBPS else max(MIN_LINK_KBPS, kbps)
         if bound == self._told or (bound and self._told and abs(bound - self._told) <= CHANGE * self._told):
             return None
         self._told = bound
@@ -85,8 +86,8 @@ class Link:
         if not self._kbps or passed < PROBE_S:
             return
         timely = self._late_bytes * LATE_PARTS < self._used_bytes
-        if timely and self._used_bytes / 125 / passed >= PROBE_USE * max(LEAST_KBPS, self._kbps * SHARE):
-            self._kbps = max(self._kbps, LEAST_KBPS / SHARE) * PROBE_STEP
+        if timely and self._used_bytes / 125 / passed >= PROBE_USE * max(MIN_LINK_KBPS, self._kbps * SHARE):
+            self._kbps = max(self._kbps, MIN_LINK_KBPS / SHARE) * PROBE_STEP
             if self._kbps * SHARE >= MOST_KBPS:
                 self._kbps = 0.0
         self._used_from, self._used_bytes, self._late_bytes = now, 0, 0

@@ -7,7 +7,8 @@ from collections import deque
 
 import pytest
 
-from sessions.serving.link import LEAST_KBPS, Link
+from sessions.serving.link import Link
+from sessions.worker.messages import MIN_LINK_KBPS
 
 WINDOW = 4
 
@@ -107,7 +108,7 @@ def test_a_terrible_link_is_bounded_by_the_least() -> None:
     simulation = Simulation(60, 0.02)
     simulation.run(1.0, 100, 5)
     simulation.run(20.0, 4000, 20)
-    assert simulation.bound == LEAST_KBPS
+    assert simulation.bound == MIN_LINK_KBPS
 
 
 def test_small_changes_are_not_told_and_a_lift_only_once() -> None:
