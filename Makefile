@@ -13,7 +13,7 @@ help:
 	@echo "make test-native      the C engine under ASan, UBSan and TSan, at length"
 	@echo "make test-arm64       the C engine for aarch64, in an emulator, with and without x264"
 	@echo "make soak             100,000 frames and 200 resizes: memory, descriptors and threads stay flat"
-	@echo "make scripts          3000 random drawing scripts, seen by Python and the browser; SCRIPTS=n SEED=first"
+	@echo "make scripts          random histories and 3000 drawing scripts, seen by Python and the browser; SCRIPTS=n SEED=first"
 	@echo "make lint             ruff, mypy, import contracts, ESLint, tsc"
 	@echo "make bench            our engine and its peers on real applications, the short form"
 
@@ -56,6 +56,7 @@ SEED ?= 1000
 
 scripts:
 	@scripts/setup test
+	HYPOTHESIS_PROFILE=thorough $(PYTHON_IN_VENV) -m pytest tests/stripeengine/test_equivalence.py tests/stripeengine/test_wire.py
 	STRIPEDESK_SCRIPTS=$(SCRIPTS) STRIPEDESK_BROWSER_SCRIPTS=$$(( $(SCRIPTS) / 8 )) STRIPEDESK_SCRIPTS_SEED=$(SEED) \
 	$(PYTHON_IN_VENV) -m pytest tests/stripeengine/test_scripts.py tests/e2e/test_scripts_browser.py
 

@@ -5,7 +5,7 @@
 
 1. Ids grow by one, the size is the source's, messages keep to 256 kB unless a single op is larger.
 2. An op lies inside the picture, and covers only rows of stripes (or blocks of 64 rows) that changed since the last
-   rest; a JPEG of a change lies inside the box of what has changed.
+   rest, or that a better paint-over is for; a JPEG of a change lies inside the box of what has changed.
 3. Inside an op the picture is the source within the codec's error, outside it is bit for bit what it was. What is
    copied is, but for the losses it has had, exactly what the source shows there.
 4. What changed arrives, and at rest all of it was last drawn by an op of paint-over quality.
@@ -189,8 +189,10 @@ class Watcher:
     def update(self, changes: dict[str, Any]) -> None:
         """Change settings."""
         self.pipeline.engine.update(**changes)
-        self.settings = self.settings.replace(changes)
+        before, self.settings = self.settings, self.settings.replace(changes)
         assert self.pipeline.engine.settings == self.settings
+        if self.settings.paint_over_jpeg_quality > before.paint_over_jpeg_quality:
+            self._allow(self._touched.any(axis=1))  # what is at rest may be painted over once more
         self._history.append(self.settings)
         self._allow(self._allowed)
 

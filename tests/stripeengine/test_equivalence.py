@@ -16,6 +16,7 @@ from stripeengine.settings import EngineSettings
 
 pytest.register_assert_rewrite("tests.stripeengine.fixtures_equivalence")
 
+from tests.stripeengine.fixtures_bounds import rms  # noqa: E402
 from tests.stripeengine.fixtures_equivalence import NativePipeline, ReferencePipeline, Watcher  # noqa: E402
 
 Pixels = npt.NDArray[np.uint8]
@@ -151,7 +152,7 @@ fixed_name = pytest.mark.parametrize("mode", ["jpeg", "h264"])
 
 @fixed_name
 @settings(
-    max_examples=40,
+    max_examples=2 * settings.default.max_examples // 5,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large],
@@ -188,6 +189,16 @@ def test_settings_change_while_everything_moves(name: str, mode: str) -> None:
         history += [Draw("text", seed, (0.2, 0.1, 0.6, 0.8), "exact"), Step("update", value)]
         history += [Draw("gradient", seed, (0.0, 0.5, 0.3, 0.4), "none"), Step("join")]
     run_history(name, (96, 200), {"mode": mode}, history)
+
+
+def test_a_better_paint_over_reaches_what_is_at_rest() -> None:
+    pytest.importorskip("stripeengine._stripeengine", reason="the C engine is not built: make setup")
+    history: list[Draw | Step] = [Draw("gradient", 4, (0, 0, 1, 1), "none"), Step("rest")]
+    before = run_history("native", (128, 192), {}, history)
+    after = run_history("native", (128, 192), {}, [*history, Step("update", {"paint_over_jpeg_quality": 98})])
+    assert np.array_equal(after.picture, before.picture)
+    errors = [rms(watcher.decoder.picture, watcher.picture) for watcher in (before, after)]
+    assert errors[1] < errors[0]
 
 
 def test_both_pipelines_come_to_rest_at_the_same_picture() -> None:
