@@ -2,9 +2,12 @@
 #include "auto_mode.h"
 #include "engine_private.h"
 #include "error.h"
+#include "pool.h"
 
 #define NEAR 32         /* pixels; changes that close are searched for moves together */
 #define AREAS SE_AUTO_AREAS
+#define PARTS 8
+#define PARALLEL_PIXELS 500000 /* a comparison of fewer is over before a helper is awake; where something has moved most is known */
 #define FAST_RATE 6     /* changes a second from which an area is worth less quality */
 
 int se_auto_regions(const struct se_auto *self, struct se_rect out[SE_ACTIVITY_REGIONS], int index[SE_ACTIVITY_REGIONS])
@@ -103,6 +106,56 @@ static int grab_between(struct se_engine *engine, struct se_rect area)
 	return code;
 }
 
+/* What of an area is compared, shared with the pool in PARTS runs of stripes. */
+struct comparison {
+	struct se_engine *engine;
+	struct se_rect area;
+	struct se_picture wanted;
+	struct se_tiles_known known;
+	struct se_rect regions[SE_ACTIVITY_REGIONS];
+	int region_count;
+	uint64_t now;
+	struct se_tiles parts[PARTS];
+};
+
+static void compare_stripe(struct comparison *all, struct se_tiles *tiles, struct se_region *changed)
+{
+	for (int i = 0; i < changed->count;) {
+		struct se_rect rect = changed->rects[i];
+
+		if (se_rect_empty(se_rect_intersect(rect, all->area))) {
+			i++;
+			continue;
+		}
+		se_tiles_compare(tiles, &all->engine->reference, &all->wanted, rect, &all->known, all->now);
+		for (int j = 0; j < all->region_count; j++)
+			se_tiles_touch(tiles, se_rect_intersect(rect, all->regions[j]), all->now);
+		changed->rects[i] = changed->rects[--changed->count];
+	}
+}
+
+/* Pixels that are to be compared. */
+static int64_t pixels_to_compare(const struct se_stripes *stripes, struct se_rect area)
+{
+	int64_t pixels = 0;
+
+	for (int i = 0; i < stripes->count; i++)
+		for (int j = 0; j < stripes->items[i].changed.count; j++)
+			pixels += se_rect_area(se_rect_intersect(stripes->items[i].changed.rects[j], area));
+	return pixels;
+}
+
+/* Stripes share no tiles. */
+static void compare_part(void *context, size_t index)
+{
+	struct comparison *all = context;
+	struct se_stripes *stripes = &all->engine->stripes;
+	size_t count = (size_t)stripes->count;
+
+	for (size_t i = index * count / PARTS; i < (index + 1) * count / PARTS; i++)
+		compare_stripe(all, &all->parts[index], &stripes->items[i].changed);
+}
+
 /* From the stripes' lists to dirty tiles, inside `area`. What the frame's first ops, its copies, have brought is known to be
  * right, and, if this was `searched` last, what the search has seen unchanged. Inside a video nothing is compared: hardly a
  * tile of it ever stays as it was. */
@@ -110,32 +163,23 @@ static void compare_inside(struct se_engine *engine, struct se_rect area, bool s
 {
 	struct se_auto *self = &engine->automatic;
 	struct se_rect known[(AREAS + 1) * SE_MOTION_MAX + SE_ACTIVITY_REGIONS];
-	struct se_rect regions[SE_ACTIVITY_REGIONS];
-	int region_count = se_auto_regions(self, regions, NULL), count = 0;
-	struct se_tiles_known all = { known, 0, searched ? self->motion : NULL };
-	struct se_picture wanted = image_of(engine);
+	struct comparison all = { .engine = engine, .area = area, .wanted = image_of(engine), .now = now };
+	int64_t pixels = pixels_to_compare(&engine->stripes, area);
+	int count = 0;
 
+	if (pixels == 0)
+		return;
+	all.region_count = se_auto_regions(self, all.regions, NULL);
 	for (size_t i = 0; i < self->op_count; i++)
 		known[count++] = self->ops[i].rect;
-	for (int i = 0; i < region_count; i++)
-		known[count++] = regions[i];
-	all.count = count;
-	for (int i = 0; i < engine->stripes.count; i++) {
-		struct se_region *changed = &engine->stripes.items[i].changed;
-
-		for (int j = 0; j < changed->count;) {
-			struct se_rect rect = changed->rects[j];
-
-			if (se_rect_empty(se_rect_intersect(rect, area))) {
-				j++;
-				continue;
-			}
-			se_tiles_compare(&self->tiles, &engine->reference, &wanted, rect, &all, now);
-			for (int k = 0; k < region_count; k++)
-				se_tiles_touch(&self->tiles, se_rect_intersect(rect, regions[k]), now);
-			changed->rects[j] = changed->rects[--changed->count];
-		}
-	}
+	for (int i = 0; i < all.region_count; i++)
+		known[count++] = all.regions[i];
+	all.known = (struct se_tiles_known){ known, count, searched ? self->motion : NULL };
+	for (int i = 0; i < PARTS; i++)
+		all.parts[i] = se_tiles_fork(&self->tiles);
+	se_pool_run(compare_part, &all, PARTS, count == 0 && pixels >= PARALLEL_PIXELS, &engine->helper_cpu_ns);
+	for (int i = 0; i < PARTS; i++)
+		se_tiles_join(&self->tiles, &all.parts[i]);
 }
 
 static bool worth_a_search(const struct se_auto *self, struct se_rect area)
@@ -239,14 +283,14 @@ int se_auto_take_changes(struct se_engine *engine, uint64_t now)
 		return code;
 	self->blocks.text = mode == SE_MODE_JPEG ? SE_FORM_JPEG : SE_FORM_LOSSLESS;
 	self->blocks.photo = mode == SE_MODE_LOSSLESS ? SE_FORM_LOSSLESS : SE_FORM_JPEG;
-	code = se_blocks_collect(&self->blocks, &self->tiles, &wanted, regions, count);
+	code = se_blocks_collect(&self->blocks, &self->tiles, &wanted, regions, count, &engine->helper_cpu_ns);
 	if (code < 0)
 		return code;
 	if (mode == SE_MODE_AUTO)
 		touch(engine, now);
 	if (follow_videos(engine, now)) {
 		count = se_auto_regions(self, regions, NULL);
-		code = se_blocks_collect(&self->blocks, &self->tiles, &wanted, regions, count);
+		code = se_blocks_collect(&self->blocks, &self->tiles, &wanted, regions, count, &engine->helper_cpu_ns);
 		if (code < 0)
 			return code;
 	}

@@ -6,7 +6,9 @@
 
 #include "activity.h"
 #include "content.h"
+#include "damage.h"
 #include "error.h"
+#include "pool.h"
 
 #define BLOCK_TILES (SE_BLOCK / SE_TILE)
 #define TEXT_UNREST 4       /* literals of text count that much less towards a video */
@@ -15,6 +17,8 @@
 #define JPEG_ROWS 128       /* a JPEG is not higher, so that photographs are encoded side by side */
 #define JPEG_LEAST 1024     /* pixels; below, a JPEG is mostly tables */
 #define JPEG_TABLES 600     /* bytes of a JPEG that shows nothing */
+#define CLASSIFIED 32       /* blocks whose forms one job of the pool finds */
+#define PARALLEL_BLOCKS 128 /* the forms of fewer are found before a helper is awake */
 
 void se_blocks_free(struct se_blocks *self)
 {
@@ -52,19 +56,24 @@ static uint32_t colour_at(const uint8_t *pixel)
 	return (uint32_t)pixel[2] << 16 | (uint32_t)pixel[1] << 8 | pixel[0];
 }
 
+/* A row that equals itself one pixel on is of one colour. */
 static bool is_uniform(const struct se_picture *picture, struct se_rect rect)
 {
-	uint32_t colour = colour_at(se_picture_at(picture, rect.x, rect.y));
+	const uint8_t *first = se_picture_at(picture, rect.x, rect.y);
 
 	for (int y = rect.y; y < rect.y + rect.h; y++) {
 		const uint8_t *row = se_picture_at(picture, rect.x, y);
 
-		for (int x = 0; x < rect.w; x++)
-			if (colour_at(row + x * 4) != colour)
-				return false;
+		if (se_diff_first(row, first, 1) == 0 || se_diff_first(row + 4, row, rect.w - 1) < rect.w - 1)
+			return false;
 	}
 	return true;
 }
+
+struct classification {
+	struct se_blocks *blocks;
+	const struct se_picture *picture;
+};
 
 static void classify(const struct se_blocks *self, struct se_block *block, const struct se_picture *picture)
 {
@@ -79,6 +88,16 @@ static void classify(const struct se_blocks *self, struct se_block *block, const
 	block->literals = content.literals;
 	block->cost = content.cost;
 	block->form = se_content_is_photo(content) ? self->photo : self->text;
+}
+
+static void classify_some(void *context, size_t index)
+{
+	const struct classification *all = context;
+	struct se_blocks *blocks = all->blocks;
+
+	for (size_t i = index * CLASSIFIED; i < (index + 1) * CLASSIFIED && i < blocks->count; i++)
+		if (blocks->items[i].form == SE_FORM_NONE)
+			classify(blocks, &blocks->items[i], all->picture);
 }
 
 /* Text that keeps changing is no video: it scrolls, which copies do better, and in a video it could not be copied at all. */
@@ -160,8 +179,9 @@ static int add_range(struct se_blocks *self, const struct se_tiles *tiles, struc
 }
 
 int se_blocks_collect(struct se_blocks *self, const struct se_tiles *tiles, const struct se_picture *picture,
-                      const struct se_rect *regions, int region_count)
+                      const struct se_rect *regions, int region_count, uint64_t *helper_cpu_ns)
 {
+	struct classification all = { self, picture };
 	struct se_rect touched;
 
 	self->count = 0;
@@ -177,9 +197,7 @@ int se_blocks_collect(struct se_blocks *self, const struct se_tiles *tiles, cons
 			if (add_range(self, tiles, range, regions, region_count) < 0)
 				return SE_E_NOMEM;
 		}
-	for (size_t i = 0; i < self->count; i++)
-		if (self->items[i].form == SE_FORM_NONE)
-			classify(self, &self->items[i], picture);
+	se_pool_run(classify_some, &all, (self->count + CLASSIFIED - 1) / CLASSIFIED, self->count >= PARALLEL_BLOCKS, helper_cpu_ns);
 	return SE_OK;
 }
 

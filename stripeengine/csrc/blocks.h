@@ -33,9 +33,10 @@ struct se_blocks {
 
 void se_blocks_free(struct se_blocks *self);
 
-/* Gathers the dirty tiles and finds each block's form. `regions` (may be empty) hold the live videos, in tiles. SE_E_NOMEM. */
+/* Gathers the dirty tiles and finds each block's form, of many blocks with the pool's help (pool.h). `regions` (may be empty) hold
+ * the live videos, in tiles. SE_E_NOMEM. */
 int se_blocks_collect(struct se_blocks *self, const struct se_tiles *tiles, const struct se_picture *picture,
-                      const struct se_rect *regions, int region_count);
+                      const struct se_rect *regions, int region_count, uint64_t *helper_cpu_ns);
 
 /* True if the exact pixels, of that many bytes for 1000, are smaller than the tables of a JPEG. */
 bool se_block_is_tiny(struct se_rect box, int cost);

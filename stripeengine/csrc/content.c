@@ -48,22 +48,24 @@ static uint64_t literals_of_row(const struct sample *sample, int y)
 	return all & ~(up | left);
 }
 
-/* How many different colours the marked pixels have; of `most` or more it stops to count. */
-static unsigned count_colours(const struct sample *sample, const uint64_t *marked, unsigned most)
+/* How many different colours the marked pixels, `literals` of them, have; of `most` or more it stops to count. */
+static unsigned count_colours(const struct sample *sample, const uint64_t *marked, unsigned literals, unsigned most)
 {
 	uint32_t table[1u << TABLE_BITS];
+	unsigned bits_used = 33u - (unsigned)__builtin_clz(literals | 1); /* at least twice as many places as literals */
 	unsigned count = 0;
 
-	memset(table, 0, sizeof table);
+	bits_used = bits_used < TABLE_BITS ? bits_used : TABLE_BITS;
+	memset(table, 0, sizeof *table << bits_used);
 	for (int i = 0; i < sample->rect.h; i++) {
 		const uint8_t *row = se_picture_at(sample->picture, sample->rect.x, sample->rect.y + i);
 
 		for (uint64_t bits = marked[i]; bits && count < most; bits &= bits - 1) {
 			uint32_t mark = se_pixel_colour(row + (size_t)__builtin_ctzll(bits) * 4) + 1;
-			uint32_t slot = (mark * 0x9e3779b1u) >> (32 - TABLE_BITS);
+			uint32_t slot = (mark * 0x9e3779b1u) >> (32 - bits_used);
 
 			while (table[slot] && table[slot] != mark)
-				slot = (slot + 1) & ((1u << TABLE_BITS) - 1);
+				slot = (slot + 1) & ((1u << bits_used) - 1);
 			count += table[slot] == 0;
 			table[slot] = mark;
 		}
@@ -97,7 +99,7 @@ struct se_content se_content_sample(const struct se_picture *picture, struct se_
 	bits = literals * 8;
 	most = literals * 1000 > area * MANY_LITERALS ? 256 : UINT_MAX;
 	if (literals * 1000 > area * FEW_LITERALS)
-		bits = literals * log2_of(count_colours(&sample, marked, most)) / 256;
+		bits = literals * log2_of(count_colours(&sample, marked, (unsigned)literals, most)) / 256;
 	bits += runs * RUN_BITS;
 	return (struct se_content){ (int)(literals * 1000 / area), (int)(bits * 125 / area) };
 }

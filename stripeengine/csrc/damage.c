@@ -92,7 +92,7 @@ __attribute__((target("avx2"))) static int diff_last_avx2(const uint8_t *a, cons
 int se_diff_first(const uint8_t *a, const uint8_t *b, int count)
 {
 #if HAVE_AVX2_KERNEL
-	if (__builtin_cpu_supports("avx2"))
+	if (se_pixel_avx2())
 		return diff_first_avx2(a, b, count);
 #endif
 	return se_diff_first_portable(a, b, count);
@@ -101,7 +101,7 @@ int se_diff_first(const uint8_t *a, const uint8_t *b, int count)
 int se_diff_last(const uint8_t *a, const uint8_t *b, int count)
 {
 #if HAVE_AVX2_KERNEL
-	if (__builtin_cpu_supports("avx2"))
+	if (se_pixel_avx2())
 		return diff_last_avx2(a, b, count);
 #endif
 	return se_diff_last_portable(a, b, count);

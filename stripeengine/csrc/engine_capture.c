@@ -11,6 +11,7 @@
 
 #define GRAB_GAP_ROWS 96        /* two grabs cost as much as one that has this many rows to spare */
 #define PARALLEL_PIXELS 1000000 /* a comparison of fewer is over before a helper is awake */
+#define PARALLEL_SAMPLED 8000000 /* the same where large rectangles are sampled */
 #define SAMPLED_PIXELS 32768    /* from which size on a rectangle is sampled before it is compared */
 #define SAMPLED_ROWS 8          /* one in so many */
 
@@ -120,6 +121,7 @@ static int capture_rows(struct se_engine *self, struct interval rows, bool every
 	struct se_image *image = &self->image;
 	struct comparison comparison = { self, image, rows.y0 / self->stripes.height, rows, everything };
 	int last = (rows.y1 - 1) / self->stripes.height, code;
+	bool sampled = se_mode_is_tiled(self->settings.mode) && !everything;
 
 	code = self->source->vtable->grab(self->source, rows.y0, rows.y1, image);
 	if (code < 0)
@@ -127,7 +129,7 @@ static int capture_rows(struct se_engine *self, struct interval rows, bool every
 	if (image->width != self->reference.width || image->height != self->reference.height)
 		return SE_E_AGAIN; /* resized meanwhile: poll is about to say so */
 	se_pool_run(compare_stripe, &comparison, (size_t)(last - comparison.first + 1),
-	            (int64_t)(rows.y1 - rows.y0) * image->width >= PARALLEL_PIXELS, &self->helper_cpu_ns);
+	            (int64_t)(rows.y1 - rows.y0) * image->width >= (sampled ? PARALLEL_SAMPLED : PARALLEL_PIXELS), &self->helper_cpu_ns);
 	return SE_OK;
 }
 

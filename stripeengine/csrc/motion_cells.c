@@ -166,7 +166,7 @@ static void examine_row(struct se_motion *self, const struct se_motion_view *vie
 	uint32_t *moved = self->differences, *changed = moved + (size_t)(right - left) * LANES;
 
 #if HAVE_AVX2_KERNEL
-	if (se_motion_use_avx2())
+	if (se_pixel_avx2())
 		gather = gather_avx2;
 #endif
 	memset(moved, 0, (size_t)(right - left) * LANES * 2 * sizeof *moved);

@@ -15,22 +15,6 @@
 #define LEAST_VOTES 6
 #define REPEATED 0x8000u /* mark in the table; lines are below it */
 
-static bool portable_only;
-
-void se_motion_use_portable(bool portable)
-{
-	portable_only = portable;
-}
-
-bool se_motion_use_avx2(void)
-{
-#if HAVE_AVX2_KERNEL
-	return !portable_only && __builtin_cpu_supports("avx2");
-#else
-	return false;
-#endif
-}
-
 static uint64_t finish_hash(uint64_t hash)
 {
 	hash ^= hash >> 29;
@@ -143,7 +127,7 @@ static void hash_rows(const struct se_motion_view *view, int which, int strips, 
 	int offsets[SE_MOTION_STRIPS];
 
 #if HAVE_AVX2_KERNEL
-	if (se_motion_use_avx2())
+	if (se_pixel_avx2())
 		hash = hash_sample_avx2;
 #endif
 	for (int strip = 0; strip < strips; strip++)
@@ -160,7 +144,7 @@ static void hash_rows(const struct se_motion_view *view, int which, int strips, 
 static void add_row(const uint8_t *row, const uint8_t *top, int count, uint32_t *sums, uint32_t *varied)
 {
 #if HAVE_AVX2_KERNEL
-	if (se_motion_use_avx2()) {
+	if (se_pixel_avx2()) {
 		add_row_avx2(row, top, count, sums, varied);
 		return;
 	}

@@ -126,10 +126,6 @@ void se_motion_strike(struct se_motion *self, struct se_rect area, struct se_rec
 int se_motion_pair(const uint8_t *row, int from, int count, uint32_t first, uint32_t second);
 int se_motion_pair_portable(const uint8_t *row, int from, int count, uint32_t first, uint32_t second);
 
-/* Switches the SIMD kernels of hashes and examination off for comparison in tests; not for use while engines run. */
-void se_motion_use_portable(bool portable);
-bool se_motion_use_avx2(void);
-
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define SE_MOTION_COLOUR 0x00ffffffu
 #else

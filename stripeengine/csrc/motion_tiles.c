@@ -62,7 +62,7 @@ __attribute__((target("avx2"))) static int pair_avx2(const uint8_t *row, int fro
 int se_motion_pair(const uint8_t *row, int from, int count, uint32_t first, uint32_t second)
 {
 #if HAVE_AVX2_KERNEL
-	if (__builtin_cpu_supports("avx2"))
+	if (se_pixel_avx2())
 		return pair_avx2(row, from, count, first, second);
 #endif
 	return se_motion_pair_portable(row, from, count, first, second);

@@ -1,5 +1,5 @@
-/* pixel.h - what the vectorised kernels share: which bits of a BGRX pixel are colour, and whether AVX2 code can be
- * compiled. Whether the processor has AVX2 is asked at run time, by whoever calls such code. */
+/* pixel.h - what the vectorised kernels share: which bits of a BGRX pixel are colour, whether AVX2 code can be compiled, and
+ * whether the processor has it. */
 #ifndef SE_PIXEL_H
 #define SE_PIXEL_H
 
@@ -9,6 +9,14 @@
 #else
 #define HAVE_AVX2_KERNEL 0
 #endif
+
+#include <stdbool.h>
+
+/* True if AVX2 kernels may be called. */
+bool se_pixel_avx2(void);
+
+/* Switches them off for comparison with their portable twins in tests; not for use while engines run. */
+void se_pixel_use_portable(bool portable);
 
 /* Of a pixel read as one 32-bit number. */
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__

@@ -8,13 +8,6 @@
 
 #include "pixel.h"
 
-static bool portable_only;
-
-void se_rowmask_use_portable(bool portable)
-{
-	portable_only = portable;
-}
-
 /* Up to 64 pixels. */
 static uint64_t equal_portable(const uint8_t *a, const uint8_t *b, int count)
 {
@@ -67,7 +60,7 @@ __attribute__((target("avx2"))) static void row_avx2(const uint8_t *a, const uin
 void se_rowmask_equal(const uint8_t *a, const uint8_t *b, int count, uint64_t *mask)
 {
 #if HAVE_AVX2_KERNEL
-	if (!portable_only && __builtin_cpu_supports("avx2")) {
+	if (se_pixel_avx2()) {
 		row_avx2(a, b, count, mask);
 		return;
 	}

@@ -45,7 +45,5 @@ static inline uint32_t se_pixel_colour(const uint8_t *bgrx)
 	return (uint32_t)bgrx[2] << 16 | (uint32_t)bgrx[1] << 8 | bgrx[0];
 }
 
-/* Switches the SIMD kernel off for comparison in tests; not for use while engines run. */
-void se_rowmask_use_portable(bool portable);
 
 #endif

@@ -43,6 +43,31 @@ void se_tile_set_dirty(struct se_tiles *self, struct se_tile *tile, struct se_re
 	self->dirty_bounds = se_rect_union(self->dirty_bounds, rect);
 }
 
+/* So that a part's count of dirty tiles never gets to 0, when its bounds would be forgotten. */
+#define PART_DIRTY (1 << 24)
+
+struct se_tiles se_tiles_fork(const struct se_tiles *self)
+{
+	struct se_tiles part = *self;
+
+	part.dirty = PART_DIRTY;
+	part.taken = 0;
+	part.dirty_bounds = (struct se_rect){ 0, 0, 0, 0 };
+	memset(part.counts, 0, sizeof part.counts);
+	return part;
+}
+
+void se_tiles_join(struct se_tiles *self, const struct se_tiles *part)
+{
+	self->dirty += part->dirty - PART_DIRTY;
+	self->taken += part->taken;
+	self->dirty_bounds = se_rect_union(self->dirty_bounds, part->dirty_bounds);
+	if (self->dirty == 0)
+		self->dirty_bounds = (struct se_rect){ 0, 0, 0, 0 };
+	for (int i = 0; i < SE_TILE_STATES; i++)
+		self->counts[i] += part->counts[i];
+}
+
 int se_tiles_layout(struct se_tiles *self, int width, int height, enum se_tile_state state, uint64_t now)
 {
 	int columns = (width + SE_TILE - 1) / SE_TILE, rows = (height + SE_TILE - 1) / SE_TILE;

@@ -75,6 +75,10 @@ struct se_tiles_known {
 void se_tiles_compare(struct se_tiles *self, const struct se_picture *shown, const struct se_picture *wanted,
                       struct se_rect rect, const struct se_tiles_known *known, uint64_t now);
 
+/* For several threads, each on tiles of its own: a part shares the tiles and counts by itself, until it is joined. */
+struct se_tiles se_tiles_fork(const struct se_tiles *self);
+void se_tiles_join(struct se_tiles *self, const struct se_tiles *part);
+
 /* The pixels of `rect` (may be empty) differ, nobody needs to look: its tiles are dirty there and have changed at `now`. */
 void se_tiles_touch(struct se_tiles *self, struct se_rect rect, uint64_t now);
 

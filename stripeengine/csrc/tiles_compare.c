@@ -1,34 +1,72 @@
 /* tiles_compare.c - which pixels of each tile differ between what viewers have and what they should have. */
 #include <string.h>
 
-#include "motion.h"
+#include "motion_private.h"
+#include "pixel.h"
 #include "tiles_private.h"
 
-/* Differences of one row in colour, each pixel's gathered in `columns`. */
-static uint32_t compare_row(const uint8_t *a, const uint8_t *b, int count, uint32_t columns[SE_TILE])
+/* Gathers how one row of `count` tiles, the last of `last` pixels, differs: X bytes are in it. Sets `rows[i]` to nonzero where
+ * tile i differs in colour. */
+typedef void compare_fn(const uint8_t *a, const uint8_t *b, int count, uint32_t (*columns)[SE_TILE], uint32_t *rows);
+
+static void compare_part(const uint8_t *a, const uint8_t *b, int width, uint32_t columns[SE_TILE], uint32_t *row)
 {
-	static const uint8_t mask_bytes[4] = { 255, 255, 255, 0 };
-	uint32_t pixels_a[SE_TILE], pixels_b[SE_TILE], mask, any = 0;
+	uint32_t any = 0;
 
-	memcpy(&mask, mask_bytes, 4);
-	if (count == SE_TILE) { /* a constant count lets the compiler use vectors */
-		memcpy(pixels_a, a, sizeof pixels_a);
-		memcpy(pixels_b, b, sizeof pixels_b);
-		for (int i = 0; i < SE_TILE; i++) {
-			uint32_t difference = (pixels_a[i] ^ pixels_b[i]) & mask;
+	for (int i = 0; i < width; i++) {
+		uint32_t pa, pb;
 
-			columns[i] |= difference;
-			any |= difference;
+		memcpy(&pa, a + i * 4, 4);
+		memcpy(&pb, b + i * 4, 4);
+		columns[i] |= pa ^ pb;
+		any |= pa ^ pb;
+	}
+	*row = any & COLOUR_MASK;
+}
+
+static void compare_portable(const uint8_t *a, const uint8_t *b, int count, uint32_t (*columns)[SE_TILE], uint32_t *rows)
+{
+	for (int i = 0; i < count; i++, a += SE_TILE * 4, b += SE_TILE * 4) {
+		uint32_t pa[SE_TILE], pb[SE_TILE], any = 0;
+
+		memcpy(pa, a, sizeof pa);
+		memcpy(pb, b, sizeof pb);
+		for (int j = 0; j < SE_TILE; j++) {
+			columns[i][j] |= pa[j] ^ pb[j];
+			any |= pa[j] ^ pb[j];
 		}
-		return any;
+		rows[i] = any & COLOUR_MASK;
 	}
-	for (int i = 0; i < count; i++) {
-		memcpy(pixels_a, a + i * 4, 4);
-		memcpy(pixels_b, b + i * 4, 4);
-		columns[i] |= (pixels_a[0] ^ pixels_b[0]) & mask;
-		any |= (pixels_a[0] ^ pixels_b[0]) & mask;
+}
+
+#if HAVE_AVX2_KERNEL
+__attribute__((target("avx2"))) static void compare_avx2(const uint8_t *a, const uint8_t *b, int count,
+                                                         uint32_t (*columns)[SE_TILE], uint32_t *rows)
+{
+	const __m256i colour = _mm256_set1_epi32((int)COLOUR_MASK);
+
+	for (int i = 0; i < count; i++, a += SE_TILE * 4, b += SE_TILE * 4) {
+		__m256i left = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)a), _mm256_loadu_si256((const __m256i *)b));
+		__m256i right = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(a + 32)),
+		                                 _mm256_loadu_si256((const __m256i *)(b + 32)));
+		__m256i *sums = (__m256i *)columns[i];
+
+		rows[i] = !_mm256_testz_si256(_mm256_or_si256(left, right), colour);
+		if (!rows[i])
+			continue;
+		_mm256_storeu_si256(sums, _mm256_or_si256(_mm256_loadu_si256(sums), left));
+		_mm256_storeu_si256(sums + 1, _mm256_or_si256(_mm256_loadu_si256(sums + 1), right));
 	}
-	return any;
+}
+#endif
+
+static compare_fn *choose_compare(void)
+{
+#if HAVE_AVX2_KERNEL
+	if (se_pixel_avx2())
+		return compare_avx2;
+#endif
+	return compare_portable;
 }
 
 #define STRETCH 64 /* tiles compared side by side, row by row: 4 kB of a row, for memory's sake */
@@ -50,9 +88,9 @@ static void note_differences(struct se_tiles *self, struct se_tile *tile, struct
 		se_tile_set_clean(self, tile);
 		return;
 	}
-	while (columns[x0] == 0)
+	while ((columns[x0] & COLOUR_MASK) == 0)
 		x0++;
-	while (columns[x1 - 1] == 0)
+	while ((columns[x1 - 1] & COLOUR_MASK) == 0)
 		x1--;
 	tile->changed_us = now;
 	se_tile_set_dirty(self, tile, rect, x0, found->first[index], x1, found->end[index]);
@@ -63,8 +101,10 @@ static void compare_stretch(struct se_tiles *self, int column, int row, int coun
                             const struct se_picture *wanted, uint64_t now)
 {
 	struct se_rect last = se_tile_rect(self, column + count - 1, row);
-	int x = column * SE_TILE, y = row * SE_TILE;
+	int x = column * SE_TILE, y = row * SE_TILE, whole = last.w == SE_TILE ? count : count - 1;
+	compare_fn *compare = choose_compare();
 	struct differences found;
+	uint32_t rows[STRETCH];
 
 	memset(found.columns, 0, (size_t)count * sizeof found.columns[0]);
 	for (int i = 0; i < count; i++)
@@ -72,8 +112,11 @@ static void compare_stretch(struct se_tiles *self, int column, int row, int coun
 	for (int line = 0; line < last.h; line++) {
 		const uint8_t *a = se_picture_at(shown, x, y + line), *b = se_picture_at(wanted, x, y + line);
 
-		for (int i = 0; i < count; i++, a += SE_TILE * 4, b += SE_TILE * 4) {
-			if (!compare_row(a, b, i < count - 1 ? SE_TILE : last.w, found.columns[i]))
+		compare(a, b, whole, found.columns, rows);
+		if (whole < count)
+			compare_part(a + (size_t)whole * SE_TILE * 4, b + (size_t)whole * SE_TILE * 4, last.w, found.columns[whole], rows + whole);
+		for (int i = 0; i < count; i++) {
+			if (!rows[i])
 				continue;
 			found.first[i] = found.first[i] < 0 ? line : found.first[i];
 			found.end[i] = line + 1;

@@ -4,6 +4,7 @@
 
 #include "check.h"
 #include "content.h"
+#include "pixel.h"
 #include "rowmask.h"
 
 #define SIZE 256
@@ -254,9 +255,9 @@ static void check_counts(struct se_picture *picture, uint32_t *seed)
 		rect.w = draw_between(seed, 1, SIZE - rect.x < SE_CONTENT_COLUMNS ? SIZE - rect.x : SE_CONTENT_COLUMNS);
 		rect.h = draw_between(seed, 1, SIZE - rect.y < 32 ? SIZE - rect.y : 32);
 		fast = se_content_sample(picture, rect);
-		se_rowmask_use_portable(true);
+		se_pixel_use_portable(true);
 		plain = se_content_sample(picture, rect);
-		se_rowmask_use_portable(false);
+		se_pixel_use_portable(false);
 		CHECK(fast.literals == plain.literals && fast.cost == plain.cost, "SIMD and portable code differ");
 		for (int y = rect.y; y < rect.y + rect.h; y++)
 			for (int x = rect.x; x < rect.x + rect.w; x++) {

@@ -5,6 +5,7 @@
 #include "error.h"
 #include "lossless.h"
 #include "picture.h"
+#include "pixel.h"
 #include "predictor.h"
 #include "rowmask.h"
 #include "viewer_lossless.h"
@@ -337,9 +338,9 @@ static void check_masks(uint32_t *seed)
 			b[i] = i % 4 == 3 ? (uint8_t)draw(seed) : (uint8_t)(a[i] ^ (draw(seed) % 8 == 0));
 		}
 		se_rowmask_equal(a + from * 4, b + from * 4, count, fast);
-		se_rowmask_use_portable(true);
+		se_pixel_use_portable(true);
 		se_rowmask_equal(a + from * 4, b + from * 4, count, plain);
-		se_rowmask_use_portable(false);
+		se_pixel_use_portable(false);
 		CHECK(memcmp(fast, plain, (size_t)(count + 63) / 64 * 8) == 0, "SIMD and portable code differ");
 		for (int i = 0; i < (count + 63) / 64 * 64; i++)
 			CHECK((fast[i / 64] >> (i % 64) & 1) == (i < count && memcmp(a + (from + i) * 4, b + (from + i) * 4, 3) == 0), "bit %d", i);
@@ -395,9 +396,9 @@ void test_lossless(void)
 	check_photos(self, &seed);
 	check_random(self, &seed, false);
 	check_random(self, &seed, true);
-	se_rowmask_use_portable(true);
+	se_pixel_use_portable(true);
 	check_random(self, &seed, false);
-	se_rowmask_use_portable(false);
+	se_pixel_use_portable(false);
 	check_refusal(self, &seed);
 	check_noise(self, &seed);
 	check_pieces_of_noise(self, &seed);

@@ -7,6 +7,7 @@
 #include "check.h"
 #include "error.h"
 #include "motion_private.h"
+#include "pixel.h"
 
 static struct se_picture before, after, shown;
 static struct se_motion *finder, *plain_finder; /* the second one without SIMD: the same calls, the same answers */
@@ -127,10 +128,10 @@ static int find_beside(struct se_rect area, const struct se_region *barred, cons
 			se_picture_at(&before, x, y)[3] ^= (uint8_t)(x * 7 + y);
 	count = se_motion_find_beside(finder, &before, after.pixels, after.stride, area, barred, kept, moves);
 	CHECK(count >= 0 && count <= SE_MOTION_MAX, "%d: %s", count, se_error_message());
-	se_motion_use_portable(true);
+	se_pixel_use_portable(true);
 	CHECK(se_motion_find_beside(plain_finder, &before, after.pixels, after.stride, area, barred, kept, plain) == count,
 	      "SIMD finds others");
-	se_motion_use_portable(false);
+	se_pixel_use_portable(false);
 	CHECK(memcmp(moves, plain, (size_t)count * sizeof *moves) == 0, "SIMD finds others");
 	check_unchanged(area);
 	copy_all(&shown, &before);

@@ -9,6 +9,7 @@
 #include "fuzz.h"
 #include "lossless.h"
 #include "motion.h"
+#include "pixel.h"
 #include "rowmask.h"
 
 #define SIDE 160
@@ -175,11 +176,11 @@ static void check_masks(const struct image *a, const struct image *b)
 	size_t size = ((size_t)a->width + 63) / 64 * sizeof(uint64_t);
 
 	for (int i = 0; i < 2; i++) {
-		se_rowmask_use_portable(i == 1);
+		se_pixel_use_portable(i == 1);
 		se_rowmask_equal(a->pixels, b->pixels, a->width, masks[i][0]);
 		se_rowmask_repeats(a->pixels, a->width, true, masks[i][1]);
 	}
-	se_rowmask_use_portable(false);
+	se_pixel_use_portable(false);
 	CHECK(memcmp(masks[0][0], masks[1][0], size) == 0 && memcmp(masks[0][1], masks[1][1], size) == 0, "masks differ");
 	CHECK(se_diff_first(a->pixels, b->pixels, a->width) == se_diff_first_portable(a->pixels, b->pixels, a->width) &&
 	              se_diff_last(a->pixels, b->pixels, a->width) == se_diff_last_portable(a->pixels, b->pixels, a->width),
