@@ -300,6 +300,6 @@ int se_auto_take_changes(struct se_engine *engine, uint64_t now)
 		if (block->form == SE_FORM_JPEG)
 			block->fast = se_activity_rate(self->activity, block->box, now) >= FAST_RATE;
 	}
-	se_blocks_merge(&self->blocks, regions, count);
+	se_blocks_merge(&self->blocks, &(struct se_blocks_limits){ .regions = regions, .region_count = count });
 	return SE_OK;
 }

@@ -298,9 +298,23 @@ static int add_freely(struct se_engine *engine)
 	return code;
 }
 
+struct moment {
+	const struct se_engine *engine;
+	uint64_t now;
+};
+
+/* A JPEG over what has just been sent exactly would be worse. */
+static bool may_repair(void *context, struct se_rect merged)
+{
+	const struct moment *moment = context;
+
+	return ends_exact(&moment->engine->settings) || is_settled(moment->engine, merged, moment->now);
+}
+
 int se_auto_add_repairs(struct se_engine *engine, uint64_t now)
 {
 	struct se_auto *self = &engine->automatic;
+	struct moment moment = { engine, now };
 	int code = SE_OK;
 
 	self->repairs.count = 0;
@@ -309,7 +323,7 @@ int se_auto_add_repairs(struct se_engine *engine, uint64_t now)
 			code = list_block(engine, column, row, now);
 	if (code < 0)
 		return code;
-	se_blocks_merge(&self->repairs, NULL, 0);
+	se_blocks_merge(&self->repairs, &(struct se_blocks_limits){ .may = may_repair, .context = &moment });
 	if (self->repairs.count > 1)
 		qsort(self->repairs.items, self->repairs.count, sizeof *self->repairs.items, latest_first);
 	return self->available == SE_BUDGET_UNLIMITED ? add_freely(engine) : add_within_budget(engine);

@@ -218,7 +218,7 @@ static void drop_small_fills(struct se_blocks *self)
 	}
 }
 
-static bool may_merge(const struct se_block *a, const struct se_block *b, const struct se_rect *regions, int region_count)
+static bool may_merge(const struct se_block *a, const struct se_block *b, const struct se_blocks_limits *limits)
 {
 	struct se_rect both = se_rect_union(a->box, b->box);
 	int64_t waste = se_rect_area(both) - se_rect_area(a->box) - se_rect_area(b->box);
@@ -226,7 +226,9 @@ static bool may_merge(const struct se_block *a, const struct se_block *b, const 
 	if (a->form != b->form || a->form == SE_FORM_VIDEO || a->form == SE_FORM_NONE || a->lone || b->lone ||
 	    a->fast != b->fast)
 		return false;
-	if (waste > MERGE_WASTE || region_of(both, regions, region_count) >= 0)
+	if (waste > MERGE_WASTE || region_of(both, limits->regions, limits->region_count) >= 0)
+		return false;
+	if (limits->may && !limits->may(limits->context, both))
 		return false;
 	return a->form != SE_FORM_FLAT || (a->colour == b->colour && waste == 0);
 }
@@ -243,7 +245,7 @@ static void merge(struct se_block *into, struct se_block *from)
 	from->form = SE_FORM_NONE;
 }
 
-static void merge_rows(struct se_blocks *self, const struct se_rect *regions, int region_count)
+static void merge_rows(struct se_blocks *self, const struct se_blocks_limits *limits)
 {
 	struct se_block *last = NULL;
 	int last_column = 0;
@@ -254,7 +256,7 @@ static void merge_rows(struct se_blocks *self, const struct se_rect *regions, in
 		if (block->form == SE_FORM_VIDEO || block->form == SE_FORM_NONE)
 			continue;
 		if (last && last->row == block->row && block->column == last_column + 1 &&
-		    may_merge(last, block, regions, region_count))
+		    may_merge(last, block, limits))
 			merge(last, block);
 		else
 			last = block;
@@ -263,7 +265,7 @@ static void merge_rows(struct se_blocks *self, const struct se_rect *regions, in
 }
 
 /* Rows of blocks under one another that begin and end alike: so a merged rectangle holds nothing of a third one. */
-static void merge_columns(struct se_blocks *self, const struct se_rect *regions, int region_count)
+static void merge_columns(struct se_blocks *self, const struct se_blocks_limits *limits)
 {
 	size_t above = 0, begin = 0;
 
@@ -278,7 +280,7 @@ static void merge_columns(struct se_blocks *self, const struct se_rect *regions,
 			struct se_block *over = &self->items[j];
 
 			if (over->form != block->form || over->box.x != block->box.x || over->box.w != block->box.w ||
-			    over->row + 1 != block->row || !may_merge(over, block, regions, region_count))
+			    over->row + 1 != block->row || !may_merge(over, block, limits))
 				continue;
 			if (block->form == SE_FORM_JPEG && block->box.y + block->box.h - over->box.y > JPEG_ROWS)
 				continue;
@@ -300,11 +302,11 @@ static bool is_mostly_tables(const struct se_blocks *self, const struct se_block
 	       (self->text == SE_FORM_LOSSLESS && se_rect_area(block->box) < JPEG_LEAST);
 }
 
-void se_blocks_merge(struct se_blocks *self, const struct se_rect *regions, int region_count)
+void se_blocks_merge(struct se_blocks *self, const struct se_blocks_limits *limits)
 {
 	drop_small_fills(self);
-	merge_rows(self, regions, region_count);
-	merge_columns(self, regions, region_count);
+	merge_rows(self, limits);
+	merge_columns(self, limits);
 	for (size_t i = 0; i < self->count; i++)
 		if (self->items[i].form == SE_FORM_JPEG && is_mostly_tables(self, &self->items[i]))
 			self->items[i].form = SE_FORM_LOSSLESS;

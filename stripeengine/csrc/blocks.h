@@ -47,8 +47,16 @@ int se_block_unrest(const struct se_block *block);
 /* A new block, all zero, or NULL if there is no memory. Valid until the next one is added. */
 struct se_block *se_blocks_add(struct se_blocks *self);
 
-/* Merges neighbours of one form into larger rectangles that touch no region. Blocks lie in rows, each from left to right. A JPEG that
- * would be little but tables becomes lossless. */
-void se_blocks_merge(struct se_blocks *self, const struct se_rect *regions, int region_count);
+/* Where blocks may not be merged: into a rectangle that touches a region, or that `may`, unless NULL, refuses. */
+struct se_blocks_limits {
+	const struct se_rect *regions;
+	int region_count;
+	bool (*may)(void *context, struct se_rect merged);
+	void *context;
+};
+
+/* Merges neighbours of one form into larger rectangles. Blocks lie in rows, each from left to right. A JPEG that would be little but
+ * tables becomes lossless. */
+void se_blocks_merge(struct se_blocks *self, const struct se_blocks_limits *limits);
 
 #endif

@@ -58,12 +58,10 @@ static void inherit_quality(struct se_engine *engine)
 
 	for (int i = 0; i < tiles->columns * tiles->rows; i++)
 		tiles->items[i].quality = QUALITY_FINAL;
-	for (int i = 0; i < engine->stripes.count; i++) {
-		const struct se_region *lossy = &engine->stripes.items[i].lossy;
-
-		for (int j = 0; j < lossy->count; j++)
-			se_tiles_sent(tiles, se_tiles_snap(tiles, lossy->rects[j]), SE_TILE_H264, 0);
-	}
+	/* A delta was drawn over all of its stripe, whatever of it had changed. */
+	for (int i = 0; i < engine->stripes.count; i++)
+		if (!se_region_empty(&engine->stripes.items[i].lossy))
+			se_tiles_sent(tiles, se_tiles_snap(tiles, se_stripe_rect(&engine->stripes, &engine->stripes.items[i])), SE_TILE_H264, 0);
 }
 
 /* Gets everything ready for the picture as it is. Coming from another mode the viewers have the picture with losses of

@@ -191,6 +191,13 @@ def test_settings_change_while_everything_moves(name: str, mode: str) -> None:
     run_history(name, (96, 200), {"mode": mode}, history)
 
 
+def test_all_of_a_stripe_is_repaired_when_the_mode_changes() -> None:
+    """A delta picture is drawn over the whole stripe, though only some of its rows have changed."""
+    pytest.importorskip("stripeengine._stripeengine", reason="the C engine is not built: make setup")
+    history: list[Draw | Step] = [Step("rest"), Draw("flat", 8, (0.2, 0.0, 0.9, 0.78), "loose")]
+    run_history("native", (68, 173), {"mode": "h264"}, [*history, Step("update", {"mode": "jpeg"})])
+
+
 def test_a_better_paint_over_reaches_what_is_at_rest() -> None:
     pytest.importorskip("stripeengine._stripeengine", reason="the C engine is not built: make setup")
     history: list[Draw | Step] = [Draw("gradient", 4, (0, 0, 1, 1), "none"), Step("rest")]
