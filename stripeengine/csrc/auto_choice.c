@@ -179,7 +179,8 @@ static void take_blocks(struct se_engine *engine, int64_t left, uint64_t now)
 	struct se_block *newest = NULL, *missed = NULL;
 	bool any = false;
 
-	qsort_r(blocks->items, blocks->count, sizeof *blocks->items, by_time, &self->turn);
+	if (blocks->count > 1)
+		qsort_r(blocks->items, blocks->count, sizeof *blocks->items, by_time, &self->turn);
 	for (; end > 0 && blocks->items[end - 1].changed_us + STALE_US < now; end--) {
 		struct se_block *block = &blocks->items[end - 1];
 		int64_t bytes;
