@@ -10,6 +10,8 @@
 
 #define LEAST_BYTES 2000 /* with a rate bound, a frame of fewer bytes waits until it may have more */
 #define LEAST_PARTS 5    /* of the bucket, if that is more: the fewer frames, the more each of them can show */
+#define VIDEO_PIXELS 8   /* of a video for each byte a second: then its coarsest key frame, a byte for 20, takes 0.4 s */
+#define LIVE_PIXELS 12   /* the same of one that plays already */
 #define RATIO_LEAST 100
 #define RATIO_MOST 5000
 
@@ -48,6 +50,13 @@ bool se_auto_open_budget(struct se_engine *engine, uint64_t now)
 		}
 	}
 	return true;
+}
+
+bool se_auto_affords_video(const struct se_settings *settings, struct se_rect rect, bool live)
+{
+	int64_t rate = (int64_t)settings->max_kbps * 125; /* bytes a second */
+
+	return rate == 0 || se_rect_area(rect) <= rate * (live ? LIVE_PIXELS : VIDEO_PIXELS);
 }
 
 int64_t se_auto_plan(struct se_auto *self, enum se_auto_cost cost, int64_t bytes)

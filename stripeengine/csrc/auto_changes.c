@@ -257,6 +257,8 @@ static bool follow_videos(struct se_engine *engine, uint64_t now)
 		struct se_video *video = &self->videos[i];
 		struct se_rect rect = regions[i], old = video->coded;
 
+		if (!se_auto_affords_video(&engine->settings, rect, !se_rect_empty(old)))
+			rect = (struct se_rect){ 0, 0, 0, 0 };
 		if (rect.x == old.x && rect.y == old.y && rect.w == old.w && rect.h == old.h)
 			continue;
 		differs = true;

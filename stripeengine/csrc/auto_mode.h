@@ -135,6 +135,10 @@ void se_auto_settle(struct se_engine *engine, size_t sent, uint64_t now);
 /* auto_budget.c: finds out how much may be sent. False if it is too little: then the next frame is put off. */
 bool se_auto_open_budget(struct se_engine *engine, uint64_t now);
 
+/* True if the rate pays for a video there; one that is `live` may cost more than one that begins. Else it goes out as stretched
+ * JPEGs, which any rate pays for: no picture of a video is smaller than its coarsest. */
+bool se_auto_affords_video(const struct se_settings *settings, struct se_rect rect, bool live);
+
 /* Corrects an estimate by what such ones were worth; notes one as planned. */
 int64_t se_auto_plan(struct se_auto *self, enum se_auto_cost cost, int64_t bytes);
 void se_auto_spend(struct se_auto *self, enum se_auto_cost cost, int64_t bytes);

@@ -169,8 +169,8 @@ class Watcher:
         self._changed |= changed
         self._touched |= changed
         self._allow(changed.any(axis=1))
-        self._submitted_us = time.monotonic_ns() // 1000
         self.pipeline.source.submit(picture, damage)
+        self._submitted_us = time.monotonic_ns() // 1000  # before, the engine may have asked the source too early
         self.pipeline.start()
         self.arrive()
         if not changed.any():

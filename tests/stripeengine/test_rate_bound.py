@@ -98,7 +98,7 @@ class Screen:
         waves = 90 * np.sin(x / 37) + 60 * np.cos(y / 23 + x / 90)
         grain = self.random.normal(0, 9, waves.shape)
         self.scene = np.clip(np.stack([128 + waves + grain, 128 - waves + grain, 90 + waves / 2 + grain], 2), 0, 255)
-        self.scene = self.scene.astype(np.uint8)
+        self.scene = np.minimum(self.scene, 249).astype(np.uint8)
         self.glyphs = self.random.random((64, 12, 7)) < 0.4
         self.at = 0
 
@@ -130,6 +130,14 @@ class Screen:
         noise = self.random.integers(-6, 7, (240, 320, 3))
         self.picture[64:304, 64:384] = np.clip(self.scene[y : y + 240, x : x + 320] + noise, 0, 255)
         return 64, 64, 320, 240
+
+    def film(self) -> tuple[int, int, int, int]:
+        """The next picture of a video as large as the screen."""
+        self.at += 1
+        y, x = self.at * 3 % 64, self.at * 5 % 64
+        self.picture[:] = self.scene[y : y + HEIGHT, x : x + WIDTH]
+        self.picture += self.random.integers(0, 7, (HEIGHT, WIDTH, 1), dtype=np.uint8)
+        return 0, 0, WIDTH, HEIGHT
 
     def _glyph(self, y: int, x: int) -> None:
         self.picture[y : y + 12, x : x + 7][self.glyphs[int(self.random.integers(64))]] = 30
@@ -225,6 +233,30 @@ def test_any_two_seconds_stay_within_the_bound(kbps: int, oldest: float) -> None
     if kbps <= 1000:
         assert any(op.kind == wire.JPEG and op.pw < op.w for op in ops), "nothing was stretched"
     assert ages.oldest(messages) < oldest
+
+
+def test_a_film_as_large_as_the_screen_keeps_to_a_thin_link() -> None:
+    """Its coarsest key frame is more than the link carries, so it goes out as stretched JPEGs."""
+    screen, kbps = Screen(9), 300
+    source = FramebufferSource(WIDTH, HEIGHT)
+    with Engine(source, EngineSettings(mode="auto", max_kbps=kbps, framerate=60)) as engine, Log(engine) as log:
+        source.submit(screen.picture)
+        engine.start()
+        for _ in paced(5.0, 30):
+            source.submit(screen.picture, [screen.film()])
+        played = len(log.entries)
+        engine.update(max_kbps=0)  # the exact picture of all that grain would take a minute
+        log.rest(0.7, 30.0)
+    decoder, parts = Decoder(), 0
+    for number, (_, data) in enumerate(log.entries):
+        message = wire.parse_message(data)
+        decoder.apply(message)
+        assert not any(op.kind == wire.H264 for op in message.ops if number < played)
+        parts += sum(op.pw < op.w for op in message.ops if number < played and op.kind == wire.JPEG)
+    sizes = without_burst([(when, len(data)) for when, data in log.entries[:played]])
+    assert busiest(sizes, WINDOW_S - JITTER_S) <= kbps * 125 * WINDOW_S * 1.1
+    assert parts > 10, "the film stood still"
+    assert np.array_equal(decoder.picture, screen.picture), "not exact at rest"
 
 
 def test_a_page_of_text_is_there_soon_and_exact_later() -> None:
