@@ -23,7 +23,7 @@ def _touches(rectangle: wire.Rectangle, other: wire.Rectangle) -> bool:
 
 
 def test_a_jpeg_repair_is_not_drawn_over_what_was_just_sent_exactly() -> None:
-    """Two photographs of different height, whose common rectangle would cover letters that change below the lower one."""
+    """The common rectangle of two photographs of different height would cover letters that change below one."""
     random = np.random.default_rng(4)
     picture = np.full((128, 192, 3), 200, np.uint8)
     picture[:48, :64] = random.integers(0, 256, (48, 64, 3))

@@ -21,7 +21,7 @@ def test_a_short_soak_stays_flat() -> None:
 def test_what_grows_is_named() -> None:
     before = Usage(50_000, 20_000, 20, 7)
     grown = Usage(50_000 + RESIDENT_KB + 1, 20_000 + ALLOCATED_KB + 1, 21, 8)
-    report = Report(100, 10, 10, 1.0, before, grown)
+    report = Report(100, 10, 10, 1.0, (before, grown))
     assert [problem.split()[0] for problem in report.problems] == ["allocated", "resident", "20", "7"]
     most = Usage(50_000 + RESIDENT_KB, 20_000 + ALLOCATED_KB, 20, 7)
-    assert not Report(100, 10, 10, 1.0, before, most).problems
+    assert not Report(100, 10, 10, 1.0, (before, most)).problems
