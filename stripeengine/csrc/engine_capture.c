@@ -63,24 +63,44 @@ int se_engine_layout(struct se_engine *self)
 	return code;
 }
 
-/* True if so much of a large rectangle has changed that auto mode, which compares tiles anyway once it has found what moved,
- * gains nothing from a tighter one. */
-static bool changed_mostly(const struct se_engine *self, const struct se_image *image, struct se_rect rect)
+/* Looks at a few rows of a large rectangle. True if so much of it has changed that auto mode, which compares tiles anyway once it
+ * has found what moved, gains nothing from a box that is exact in height; *rect is then as wide as what has changed. */
+static bool changed_mostly(const struct se_engine *self, const struct se_image *image, struct se_rect *rect)
 {
-	int changed = 0, sampled = 0;
+	int changed = 0, sampled = 0, left = rect->w, right = 0;
+	struct se_rect before, behind;
 
-	if (!se_mode_is_tiled(self->settings.mode) || se_rect_area(rect) < SAMPLED_PIXELS)
+	if (!se_mode_is_tiled(self->settings.mode) || se_rect_area(*rect) < SAMPLED_PIXELS)
 		return false;
-	for (int y = rect.y; y < rect.y + rect.h; y += SAMPLED_ROWS, sampled++)
-		changed += se_diff_first(se_picture_at(&self->reference, rect.x, y),
-		                         image->pixels + (size_t)y * image->stride + (size_t)rect.x * 4, rect.w) < rect.w;
-	return changed * 2 >= sampled;
+	for (int y = rect->y; y < rect->y + rect->h; y += SAMPLED_ROWS, sampled++) {
+		const uint8_t *row = image->pixels + (size_t)y * image->stride + (size_t)rect->x * 4;
+		const uint8_t *known = se_picture_at(&self->reference, rect->x, y);
+		int first = se_diff_first(known, row, rect->w), last;
+
+		if (first == rect->w)
+			continue;
+		last = se_diff_last(known, row, rect->w);
+		left = first < left ? first : left;
+		right = last >= right ? last + 1 : right;
+		changed++;
+	}
+	if (changed * 2 < sampled)
+		return false;
+	/* What lies beside has to be looked at in all rows. */
+	before = se_damage_compare(&self->reference, image->pixels, image->stride, (struct se_rect){ rect->x, rect->y, left, rect->h });
+	behind = se_damage_compare(&self->reference, image->pixels, image->stride,
+	                           (struct se_rect){ rect->x + right, rect->y, rect->w - right, rect->h });
+	right = se_rect_empty(behind) ? rect->x + right : behind.x + behind.w;
+	left = se_rect_empty(before) ? rect->x + left : before.x;
+	rect->x = left;
+	rect->w = right - left;
+	return true;
 }
 
 static void take_over(struct se_engine *self, struct se_stripe *stripe, const struct se_image *image,
                       struct se_rect rect)
 {
-	if (!self->refresh && !changed_mostly(self, image, rect))
+	if (!self->refresh && !changed_mostly(self, image, &rect))
 		rect = se_damage_compare(&self->reference, image->pixels, image->stride, rect);
 	if (se_rect_empty(rect))
 		return;
