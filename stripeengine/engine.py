@@ -77,6 +77,8 @@ def _native_settings(settings: EngineSettings) -> Any:
     values = settings.as_dict()
     values["mode"] = getattr(lib, f"SE_MODE_{settings.mode.upper()}")
     values["chroma"] = int(settings.chroma)
+    values["colour_space"] = int(settings.colour_space.removeprefix("bt"))
+    values["colour_range"] = getattr(lib, f"SE_RANGE_{settings.colour_range.upper()}")
     return ffi.new("struct se_settings *", values)
 
 

@@ -89,6 +89,17 @@ class EngineSettings:
         "Colour resolution: 420 halves it both ways and saves bytes, 444 keeps coloured text sharp.",
         choices=("420", "444"),
     )
+    colour_space: str = _setting(
+        "bt709",
+        "How H.264 codes colours: bt709 as high definition does, bt601 as older video does. Viewers are told, so it "
+        "matters only where a decoder takes one for the other or is inexact in one.",
+        choices=("bt709", "bt601"),
+    )
+    colour_range: str = _setting(
+        "limited",
+        "Levels H.264 uses: limited is what every decoder expects, full has 17 % more steps between black and white.",
+        choices=("limited", "full"),
+    )
     jpeg_quality: int = _setting(
         70, "Quality of changes sent as JPEG while they move.", minimum=1, maximum=100, unit="quality"
     )

@@ -98,7 +98,7 @@ int se_auto_add_video(struct se_engine *engine, int index, const struct se_regio
 	job->encoder = &video->encoder;
 	job->stream = (uint16_t)index;
 	job->mode = SE_MODE_H264;
-	job->chroma = engine->settings.chroma;
+	job->form = se_settings_h264_form(&engine->settings);
 	job->framerate = engine->settings.framerate;
 	job->paint = paint;
 	job->key = video->key_due || paint;

@@ -1,7 +1,7 @@
-/* colour.c - BGRX to planar YCbCr, BT.709 limited range.
+/* colour.c - BGRX to planar YCbCr, in the matrices and ranges of enum se_colour.
  *
- * 15-bit fixed point. The coefficients of each row are rounded so that white gives exactly 235, and grey exactly 128 in both
- * chroma planes. SSE2 and portable code compute the same integers.
+ * 15-bit fixed point. The coefficients of each row are rounded so that white gives exactly 235 (255 in full range), and grey exactly
+ * 128 in both chroma planes. SSE2 and portable code compute the same integers.
  */
 #include "colour.h"
 
@@ -19,10 +19,18 @@ struct coefficients {
 	int offset;
 };
 
-/* round(32768 * 219/255 * (0.0722, 0.7152, 0.2126)), and 224/255 * the same for B-Y over 1.8556 and R-Y over 1.5748. */
-static const struct coefficients luma = { 2032, 20127, 5983, 16 };
-static const struct coefficients blue = { 14392, -11094, -3298, 128 };
-static const struct coefficients red = { -1320, -13072, 14392, 128 };
+struct matrix {
+	struct coefficients luma, blue, red;
+};
+
+/* Luma: 32768 * (Kb, 1 - Kb - Kr, Kr), in limited range * 219/255. Chroma: 32768 * (B - luma) / (2 - 2 Kb), and the same for red,
+ * in limited range * 224/255. BT.709: Kb 0.0722, Kr 0.2126; BT.601: 0.114, 0.299. */
+static const struct matrix matrices[SE_COLOURS] = {
+	[SE_COLOUR_709_LIMITED] = { { 2032, 20127, 5983, 16 }, { 14392, -11094, -3298, 128 }, { -1320, -13072, 14392, 128 } },
+	[SE_COLOUR_709_FULL] = { { 2366, 23436, 6966, 0 }, { 16384, -12630, -3754, 128 }, { -1502, -14882, 16384, 128 } },
+	[SE_COLOUR_601_LIMITED] = { { 3208, 16519, 8414, 16 }, { 14392, -9535, -4857, 128 }, { -2340, -12052, 14392, 128 } },
+	[SE_COLOUR_601_FULL] = { { 3735, 19235, 9798, 0 }, { 16384, -10855, -5529, 128 }, { -2664, -13720, 16384, 128 } },
+};
 
 static bool portable_only;
 
@@ -34,9 +42,9 @@ void se_colour_use_portable(bool portable)
 /* `shift` is BITS for a pixel, BITS + 2 for the sum of four. */
 static uint8_t convert(const struct coefficients *c, int b, int g, int r, int shift)
 {
-	int value = c->b * b + c->g * g + c->r * r + (c->offset << shift) + (1 << (shift - 1));
+	int value = (c->b * b + c->g * g + c->r * r + (c->offset << shift) + (1 << (shift - 1))) >> shift;
 
-	return (uint8_t)(value >> shift); /* 16..240 by construction */
+	return (uint8_t)(value > 255 ? 255 : value); /* pure blue and red in full range are 255.5; below 0 is nothing */
 }
 
 static void plane_portable(const struct coefficients *c, const uint8_t *bgrx, int from, int count, uint8_t *out)
@@ -45,7 +53,7 @@ static void plane_portable(const struct coefficients *c, const uint8_t *bgrx, in
 		out[i] = convert(c, bgrx[i * 4], bgrx[i * 4 + 1], bgrx[i * 4 + 2], BITS);
 }
 
-static void halves_portable(const uint8_t *top, const uint8_t *bottom, int from, int count, uint8_t *u, uint8_t *v)
+static void halves_portable(const struct matrix *m, const uint8_t *top, const uint8_t *bottom, int from, int count, uint8_t *u, uint8_t *v)
 {
 	for (int i = from; i < count; i++) {
 		const uint8_t *t = top + (size_t)i * 8, *l = bottom + (size_t)i * 8;
@@ -53,8 +61,8 @@ static void halves_portable(const uint8_t *top, const uint8_t *bottom, int from,
 		int g = t[1] + t[5] + l[1] + l[5];
 		int r = t[2] + t[6] + l[2] + l[6];
 
-		u[i] = convert(&blue, b, g, r, BITS + 2);
-		v[i] = convert(&red, b, g, r, BITS + 2);
+		u[i] = convert(&m->blue, b, g, r, BITS + 2);
+		v[i] = convert(&m->red, b, g, r, BITS + 2);
 	}
 }
 
@@ -111,10 +119,10 @@ static __m128i sum_blocks(const uint8_t *top, const uint8_t *bottom)
 }
 
 /* Returns how many values were written: a multiple of 8. */
-static int halves_sse2(const uint8_t *top, const uint8_t *bottom, int count, uint8_t *u, uint8_t *v)
+static int halves_sse2(const struct matrix *m, const uint8_t *top, const uint8_t *bottom, int count, uint8_t *u, uint8_t *v)
 {
 	const int shift = BITS + 2;
-	const __m128i pair_u = pairs(&blue), pair_v = pairs(&red);
+	const __m128i pair_u = pairs(&m->blue), pair_v = pairs(&m->red);
 	const __m128i add = _mm_set1_epi32((128 << shift) + (1 << (shift - 1)));
 	int i;
 
@@ -145,23 +153,26 @@ static void plane(const struct coefficients *c, const uint8_t *bgrx, int count, 
 	plane_portable(c, bgrx, done, count, out);
 }
 
-void se_colour_row_444(const uint8_t *bgrx, int count, uint8_t *y, uint8_t *u, uint8_t *v)
+void se_colour_row_444(enum se_colour colour, const uint8_t *bgrx, int count, uint8_t *y, uint8_t *u, uint8_t *v)
 {
-	plane(&luma, bgrx, count, y);
-	plane(&blue, bgrx, count, u);
-	plane(&red, bgrx, count, v);
+	const struct matrix *m = &matrices[colour];
+
+	plane(&m->luma, bgrx, count, y);
+	plane(&m->blue, bgrx, count, u);
+	plane(&m->red, bgrx, count, v);
 }
 
-void se_colour_rows_420(const uint8_t *top, const uint8_t *bottom, int count, uint8_t *y_top, uint8_t *y_bottom,
-                        uint8_t *u, uint8_t *v)
+void se_colour_rows_420(enum se_colour colour, const uint8_t *top, const uint8_t *bottom, int count, uint8_t *y_top,
+                        uint8_t *y_bottom, uint8_t *u, uint8_t *v)
 {
+	const struct matrix *m = &matrices[colour];
 	int done = 0;
 
-	plane(&luma, top, count, y_top);
-	plane(&luma, bottom, count, y_bottom);
+	plane(&m->luma, top, count, y_top);
+	plane(&m->luma, bottom, count, y_bottom);
 #if HAVE_SSE2
 	if (!portable_only)
-		done = halves_sse2(top, bottom, count / 2, u, v);
+		done = halves_sse2(m, top, bottom, count / 2, u, v);
 #endif
-	halves_portable(top, bottom, done, count / 2, u, v);
+	halves_portable(m, top, bottom, done, count / 2, u, v);
 }

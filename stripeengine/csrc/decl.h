@@ -39,6 +39,11 @@ enum se_mode {
 	SE_MODE_LOSSLESS = 3
 };
 
+enum se_colour_range {
+	SE_RANGE_LIMITED = 0, /* luma 16..235, chroma 16..240 */
+	SE_RANGE_FULL = 1     /* 0..255 */
+};
+
 struct se_settings {
 	int mode;   /* enum se_mode */
 	int chroma; /* 420 or 444 */
@@ -54,6 +59,8 @@ struct se_settings {
 	int lossless_when_still; /* 0 or 1; auto */
 	int repair_delay_ms;     /* auto */
 	int max_kbps;            /* all modes but h264; 0: no bound */
+	int colour_space;        /* H.264: 709 or 601 */
+	int colour_range;        /* H.264: enum se_colour_range */
 };
 
 /* 1 if the library was built with x264, else 0. */

@@ -21,7 +21,6 @@ int se_has_h264(void)
 #include <string.h>
 #include <x264.h>
 
-#include "colour.h"
 #include "frame.h"
 
 #define QUANTIZER_WORST 51
@@ -42,13 +41,13 @@ struct se_h264 {
 	x264_picture_t picture; /* planes persist: only what changed is converted */
 	int width, height;      /* visible */
 	int coded_width, coded_height;
-	int chroma;
+	struct se_h264_form form;
 	int64_t pictures;
 	double coded, coded_weight; /* bits x quantizer step a macroblock of the delta pictures so far, the latest counting most */
 	uint8_t *lines; /* two rows of coded_width BGRX pixels, for the repeated right edge */
 };
 
-static int set_parameters(x264_param_t *p, int width, int height, int chroma, int framerate)
+static int set_parameters(x264_param_t *p, int width, int height, struct se_h264_form form, int framerate)
 {
 	bool small = width * height <= SMALL_PIXELS;
 
@@ -59,7 +58,7 @@ static int set_parameters(x264_param_t *p, int width, int height, int chroma, in
 	p->b_sliced_threads = 0;
 	p->i_width = width;
 	p->i_height = height;
-	p->i_csp = chroma == 444 ? X264_CSP_I444 : X264_CSP_I420;
+	p->i_csp = form.chroma == 444 ? X264_CSP_I444 : X264_CSP_I420;
 	p->i_fps_num = (uint32_t)framerate;
 	p->i_fps_den = 1;
 	p->b_vfr_input = 0;
@@ -78,11 +77,11 @@ static int set_parameters(x264_param_t *p, int width, int height, int chroma, in
 	p->analyse.i_subpel_refine = 0;
 	p->b_deblocking_filter = small;
 	p->b_cabac = small;
-	p->vui.i_colorprim = 1; /* BT.709 */
+	p->vui.i_colorprim = 1; /* BT.709, whose primaries are sRGB's: whatever the matrix, the colours are those of a desktop */
 	p->vui.i_transfer = 1;
-	p->vui.i_colmatrix = 1;
-	p->vui.b_fullrange = 0;
-	return x264_param_apply_profile(p, chroma == 444 ? "high444" : small ? "main" : "baseline");
+	p->vui.i_colmatrix = form.colour == SE_COLOUR_709_LIMITED || form.colour == SE_COLOUR_709_FULL ? 1 : 6;
+	p->vui.b_fullrange = form.colour == SE_COLOUR_709_FULL || form.colour == SE_COLOUR_601_FULL;
+	return x264_param_apply_profile(p, form.chroma == 444 ? "high444" : small ? "main" : "baseline");
 }
 
 static x264_t *open_locked(x264_param_t *parameters)
@@ -95,7 +94,7 @@ static x264_t *open_locked(x264_param_t *parameters)
 	return x264;
 }
 
-struct se_h264 *se_h264_open(int width, int height, int chroma, int framerate)
+struct se_h264 *se_h264_open(int width, int height, struct se_h264_form form, int framerate)
 {
 	struct se_h264 *self = calloc(1, sizeof *self);
 
@@ -107,17 +106,17 @@ struct se_h264 *se_h264_open(int width, int height, int chroma, int framerate)
 	self->height = height;
 	self->coded_width = (width + 15) & ~15;
 	self->coded_height = (height + 15) & ~15;
-	self->chroma = chroma;
+	self->form = form;
 	self->lines = malloc((size_t)self->coded_width * 8);
 	if (!self->lines ||
-	    x264_picture_alloc(&self->picture, chroma == 444 ? X264_CSP_I444 : X264_CSP_I420, self->coded_width,
+	    x264_picture_alloc(&self->picture, form.chroma == 444 ? X264_CSP_I444 : X264_CSP_I420, self->coded_width,
 	                       self->coded_height) < 0) {
 		se_error_set(SE_E_NOMEM, "out of memory: an H.264 encoder for %dx%d pixels", width, height);
 		free(self->lines);
 		free(self);
 		return NULL;
 	}
-	if (set_parameters(&self->parameters, self->coded_width, self->coded_height, chroma, framerate) == 0)
+	if (set_parameters(&self->parameters, self->coded_width, self->coded_height, form, framerate) == 0)
 		self->x264 = open_locked(&self->parameters);
 	if (!self->x264) {
 		se_error_set(SE_E_ENCODER, "x264 could not open an encoder for %dx%d pixels", width, height);
@@ -141,9 +140,9 @@ void se_h264_free(struct se_h264 *self)
 	free(self);
 }
 
-bool se_h264_fits(const struct se_h264 *self, int width, int height, int chroma)
+bool se_h264_fits(const struct se_h264 *self, int width, int height, struct se_h264_form form)
 {
-	return self->width == width && self->height == height && self->chroma == chroma;
+	return self->width == width && self->height == height && se_h264_same_form(self->form, form);
 }
 
 /* Pixels [x0, x1) of a row; beyond the visible width the last pixel repeats, built in `line`. */
@@ -164,6 +163,7 @@ static uint8_t *plane_at(const struct se_h264 *self, int plane, int x, int y)
 
 void se_h264_update(struct se_h264 *self, const uint8_t *bgrx, size_t stride, struct se_rect rect)
 {
+	enum se_colour colour = self->form.colour;
 	int x0 = rect.x & ~1, y0 = rect.y & ~1, x1 = rect.x + rect.w, y1 = rect.y + rect.h;
 
 	/* Whole 2x2 blocks, and all of the padding with the edge it repeats. */
@@ -176,12 +176,13 @@ void se_h264_update(struct se_h264 *self, const uint8_t *bgrx, size_t stride, st
 		const uint8_t *bottom = row_pixels(self, bgrx + (size_t)bottom_y * stride, x0, x1,
 		                                   self->lines + (size_t)self->coded_width * 4);
 
-		if (self->chroma == 444) {
-			se_colour_row_444(top, x1 - x0, plane_at(self, 0, x0, y), plane_at(self, 1, x0, y), plane_at(self, 2, x0, y));
-			se_colour_row_444(bottom, x1 - x0, plane_at(self, 0, x0, y + 1), plane_at(self, 1, x0, y + 1),
+		if (self->form.chroma == 444) {
+			se_colour_row_444(colour, top, x1 - x0, plane_at(self, 0, x0, y), plane_at(self, 1, x0, y),
+			                  plane_at(self, 2, x0, y));
+			se_colour_row_444(colour, bottom, x1 - x0, plane_at(self, 0, x0, y + 1), plane_at(self, 1, x0, y + 1),
 			                  plane_at(self, 2, x0, y + 1));
 		} else {
-			se_colour_rows_420(top, bottom, x1 - x0, plane_at(self, 0, x0, y), plane_at(self, 0, x0, y + 1),
+			se_colour_rows_420(colour, top, bottom, x1 - x0, plane_at(self, 0, x0, y), plane_at(self, 0, x0, y + 1),
 			                   plane_at(self, 1, x0 / 2, y / 2), plane_at(self, 2, x0 / 2, y / 2));
 		}
 	}
@@ -280,9 +281,9 @@ void se_h264_coded_size(const struct se_h264 *self, int *width, int *height)
 
 #else
 
-struct se_h264 *se_h264_open(int width, int height, int chroma, int framerate)
+struct se_h264 *se_h264_open(int width, int height, struct se_h264_form form, int framerate)
 {
-	(void)width, (void)height, (void)chroma, (void)framerate;
+	(void)width, (void)height, (void)form, (void)framerate;
 	se_error_set(SE_E_UNSUPPORTED, "this engine was built without x264, so it has no H.264 mode");
 	return NULL;
 }
@@ -292,9 +293,9 @@ void se_h264_free(struct se_h264 *self)
 	(void)self;
 }
 
-bool se_h264_fits(const struct se_h264 *self, int width, int height, int chroma)
+bool se_h264_fits(const struct se_h264 *self, int width, int height, struct se_h264_form form)
 {
-	(void)self, (void)width, (void)height, (void)chroma;
+	(void)self, (void)width, (void)height, (void)form;
 	return false;
 }
 

@@ -9,15 +9,27 @@
 #include <stdbool.h>
 
 #include "buffer.h"
+#include "colour.h"
 #include "region.h"
 
 struct se_h264;
 
+/* What a stream is made of; another form is another stream, which begins with a key frame. */
+struct se_h264_form {
+	int chroma; /* 420 or 444 */
+	enum se_colour colour;
+};
+
+static inline bool se_h264_same_form(struct se_h264_form a, struct se_h264_form b)
+{
+	return a.chroma == b.chroma && a.colour == b.colour;
+}
+
 /* For pictures of width x height; coded in whole macroblocks, edges repeated. NULL on failure. */
-struct se_h264 *se_h264_open(int width, int height, int chroma, int framerate);
+struct se_h264 *se_h264_open(int width, int height, struct se_h264_form form, int framerate);
 void se_h264_free(struct se_h264 *self);
 
-bool se_h264_fits(const struct se_h264 *self, int width, int height, int chroma);
+bool se_h264_fits(const struct se_h264 *self, int width, int height, struct se_h264_form form);
 
 /* Takes over the pixels of `rect` (inside the picture); `bgrx` is the picture's top left. */
 void se_h264_update(struct se_h264 *self, const uint8_t *bgrx, size_t stride, struct se_rect rect);

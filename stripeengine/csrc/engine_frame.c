@@ -55,7 +55,7 @@ static int add_stripe(struct se_engine *self, struct se_stripe *stripe, bool pai
 	job->encoder = &stripe->encoder;
 	job->stream = (uint16_t)(stripe - self->stripes.items);
 	job->mode = SE_MODE_H264;
-	job->chroma = settings->chroma;
+	job->form = se_settings_h264_form(settings);
 	job->framerate = settings->framerate;
 	job->quality = paint ? settings->paint_over_crf : settings->h264_crf;
 	job->paint = paint;

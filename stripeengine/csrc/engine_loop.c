@@ -150,13 +150,16 @@ static int read_source(struct se_engine *self, bool fresh, uint64_t now)
 
 static void apply_settings(struct se_engine *self, const struct se_settings *wanted)
 {
-	bool other_codec = wanted->mode != self->settings.mode || wanted->chroma != self->settings.chroma;
+	bool other_form = !se_h264_same_form(se_settings_h264_form(wanted), se_settings_h264_form(&self->settings));
+	bool other_codec = wanted->mode != self->settings.mode || other_form;
 
 	se_pace_set_rate(&self->pace, wanted->framerate, se_now_us());
 	se_engine_auto_switch(self, self->settings.mode, wanted->mode);
 	self->settings = *wanted;
 	if (other_codec)
 		se_stripes_drop_encoders(&self->stripes);
+	if (other_form)
+		se_engine_auto_request_keys(self); /* their encoders are opened anew */
 	self->layout_due = true; /* the stripes' height may be another */
 }
 

@@ -100,12 +100,12 @@ static int run_h264(const struct se_jobs *self, struct se_job *job)
 	struct se_h264 **encoder = job->encoder;
 	int code;
 
-	if (*encoder && !se_h264_fits(*encoder, job->rect.w, job->rect.h, job->chroma)) {
+	if (*encoder && !se_h264_fits(*encoder, job->rect.w, job->rect.h, job->form)) {
 		se_h264_free(*encoder);
 		*encoder = NULL;
 	}
 	if (!*encoder) {
-		*encoder = se_h264_open(job->rect.w, job->rect.h, job->chroma, job->framerate);
+		*encoder = se_h264_open(job->rect.w, job->rect.h, job->form, job->framerate);
 		if (!*encoder)
 			return SE_E_ENCODER;
 		se_region_clear(&job->changed);
@@ -212,7 +212,7 @@ static void add_op(struct se_jobs *self, size_t index)
 	}
 	if (job->final)
 		op.flags |= SE_OP_FINAL;
-	if (job->chroma == 444)
+	if ((job->mode == SE_MODE_H264 ? job->form.chroma : job->chroma) == 444)
 		op.flags |= SE_OP_444;
 	op.payload_width = job->payload_width;
 	op.payload_height = job->payload_height;

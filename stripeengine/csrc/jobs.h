@@ -19,7 +19,9 @@ struct se_job {
 	struct se_batch *batch;    /* SE_MODE_LOSSLESS: its rectangles, instead of rect; ops are left to the caller */
 	uint16_t stream;           /* index of the stripe or region; H.264 only */
 	int mode;                  /* the form: SE_MODE_JPEG, SE_MODE_H264 or SE_MODE_LOSSLESS */
-	int chroma, framerate;
+	int chroma;                /* JPEG */
+	struct se_h264_form form;  /* H.264 */
+	int framerate;             /* likewise */
 	int quality;               /* JPEG quality or CRF */
 	int shrink;                /* JPEG: the payload's sides are those of rect divided by that; 0 as 1 */
 	size_t most;               /* H.264: bytes; a larger picture is made anew as a coarser key frame. 0: what a message holds */

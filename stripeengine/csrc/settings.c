@@ -25,6 +25,7 @@ static const struct {
 	{ "lossless_when_still", offsetof(struct se_settings, lossless_when_still), 0, 1 },
 	{ "repair_delay_ms", offsetof(struct se_settings, repair_delay_ms), 20, 5000 },
 	{ "max_kbps", offsetof(struct se_settings, max_kbps), 0, 1000000 },
+	{ "colour_range", offsetof(struct se_settings, colour_range), SE_RANGE_LIMITED, SE_RANGE_FULL },
 };
 
 int se_settings_check(const struct se_settings *settings)
@@ -40,12 +41,24 @@ int se_settings_check(const struct se_settings *settings)
 		return se_error_set(SE_E_INVALID, "stripe_height must be a multiple of 16, not %d", settings->stripe_height);
 	if (settings->chroma != 420 && settings->chroma != 444)
 		return se_error_set(SE_E_INVALID, "chroma must be 420 or 444, not %d", settings->chroma);
+	if (settings->colour_space != 709 && settings->colour_space != 601)
+		return se_error_set(SE_E_INVALID, "colour_space must be 709 or 601, not %d", settings->colour_space);
 	if (settings->mode < SE_MODE_JPEG || settings->mode > SE_MODE_LOSSLESS)
 		return se_error_set(SE_E_INVALID, "there is no mode %d", settings->mode);
 	if (settings->mode == SE_MODE_H264 && !se_has_h264())
 		return se_error_set(SE_E_UNSUPPORTED, "this engine was built without x264, so it has no H.264 mode: "
 		                                      "use mode jpeg, or build without STRIPEENGINE_X264=0");
 	return SE_OK;
+}
+
+struct se_h264_form se_settings_h264_form(const struct se_settings *settings)
+{
+	bool full = settings->colour_range == SE_RANGE_FULL;
+	enum se_colour colour = full ? SE_COLOUR_709_FULL : SE_COLOUR_709_LIMITED;
+
+	if (settings->colour_space == 601)
+		colour = full ? SE_COLOUR_601_FULL : SE_COLOUR_601_LIMITED;
+	return (struct se_h264_form){ settings->chroma, colour };
 }
 
 /* The smallest multiple of 16 that cuts `height` into at most `count` stripes. */

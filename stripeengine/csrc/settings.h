@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "stripeengine.h"
+#include "encoder_h264.h"
 
 #define SE_STREAMS_MAX 16 /* H.264 streams the wire can name */
 
@@ -17,6 +17,9 @@ static inline bool se_mode_is_tiled(int mode)
 {
 	return mode != SE_MODE_H264;
 }
+
+/* What H.264 streams are made of. */
+struct se_h264_form se_settings_h264_form(const struct se_settings *settings);
 
 /* Height of a stripe, a multiple of 16, for a picture of that height. Never depends on the machine. */
 int se_settings_stripe_height(const struct se_settings *settings, int picture_height);

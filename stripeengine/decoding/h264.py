@@ -16,23 +16,13 @@ import numpy.typing as npt
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
+from ..colour import Colour
 from ..errors import DecodeError
 
 Pixels = npt.NDArray[np.uint8]
 
-_BT709: Final = 1  # matrix_coefficients of ITU-T H.273
-_LIMITED: Final = 1  # AVCOL_RANGE_MPEG
-_FORMATS: Final = ("yuv420p", "yuv444p")
-
-# BT.709, Y 16…235 and C 16…240 to RGB 0…255: Kr = 0.2126, Kb = 0.0722.
-_TO_RGB: Final = np.array(
-    [
-        [255 / 219, 0.0, 1.5748 * 255 / 224],
-        [255 / 219, -0.1873242729 * 255 / 224, -0.4681242729 * 255 / 224],
-        [255 / 219, 1.8556 * 255 / 224, 0.0],
-    ],
-    dtype=np.float32,
-)
+_HALVED: Final = ("yuv420p", "yuvj420p")
+_FORMATS: Final = (*_HALVED, "yuv444p", "yuvj444p")  # with j: full range
 
 
 class VideoStream:
@@ -54,7 +44,7 @@ class VideoStream:
         """Return the picture of one access unit as a height×width×3 uint8 array.
 
         Raises `DecodeError`, and is `broken` from then on, if the unit is damaged, gives no picture or more than one,
-        has another size than announced, or is not tagged BT.709 limited range.
+        has another size than announced, or is not tagged BT.709 or BT.601 with its range.
         """
         if key:
             self._context = _open_context(width, height)
@@ -90,22 +80,19 @@ def _open_context(width: int, height: int) -> VideoCodecContext:
 
 
 def frame_to_rgb(frame: VideoFrame) -> Pixels:
-    """Return a decoded picture as RGB. Chroma of 4:2:0 is repeated. Raises `DecodeError` for another colour space."""
-    if frame.colorspace != _BT709 or frame.color_range != _LIMITED:
-        raise DecodeError("h264: the stream is not tagged BT.709 limited range")
+    """Return a decoded picture as RGB, by its tags. Chroma of 4:2:0 is repeated.
+
+    Raises `DecodeError` for a colour space the protocol does not allow, or none.
+    """
+    colour = Colour.tagged(frame.colorspace, frame.color_range)
+    if colour is None:
+        raise DecodeError("h264: the stream is not tagged BT.709 or BT.601, limited or full range")
     if frame.format.name not in _FORMATS:
         raise DecodeError(f"h264: pixel format {frame.format.name} is neither 4:2:0 nor 4:4:4 with 8 bits")
     luma, cb, cr = (_plane(frame, index) for index in range(3))
-    if frame.format.name == "yuv420p":
+    if frame.format.name in _HALVED:
         cb, cr = (plane.repeat(2, 0).repeat(2, 1)[: frame.height, : frame.width] for plane in (cb, cr))
-    return ycc_to_rgb(np.stack((luma, cb, cr), axis=2))
-
-
-def ycc_to_rgb(planes: Pixels) -> Pixels:
-    """Return H×W×3 BT.709 limited-range Y, Cb, Cr as RGB."""
-    centred = planes.astype(np.float32) - np.array((16, 128, 128), dtype=np.float32)
-    pixels: Pixels = np.clip(np.rint(centred @ _TO_RGB.T), 0, 255).astype(np.uint8)
-    return pixels
+    return colour.to_rgb(np.stack((luma, cb, cr), axis=2))
 
 
 def _plane(frame: VideoFrame, index: int) -> Pixels:

@@ -1,7 +1,7 @@
 """The lossy encoders of the reference pipeline: JPEG through PyTurboJPEG, H.264 through PyAV (libx264).
 
 Synchronous and stateless but for `VideoEncoder`, which belongs to one thread. Colour is converted here, in numpy, so
-that what is tagged BT.709 is what was fed.
+that what a stream is tagged with is what was fed.
 """
 
 from __future__ import annotations
@@ -16,24 +16,13 @@ import turbojpeg  # type: ignore[import-untyped]
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 
+from ..colour import PRIMARIES, Colour
 from ..errors import EngineError
 
 Pixels = npt.NDArray[np.uint8]
 
+DEFAULT_COLOUR: Final = Colour()
 _SUBSAMPLING: Final = {"420": turbojpeg.TJSAMP_420, "444": turbojpeg.TJSAMP_444}
-_BT709: Final = 1  # colour primaries, transfer and matrix of ITU-T H.273
-_LIMITED: Final = 1  # AVCOL_RANGE_MPEG
-
-# RGB 0…255 to BT.709 Y 16…235 and C 16…240: Kr = 0.2126, Kb = 0.0722.
-_KR, _KG, _KB = 0.2126, 0.7152, 0.0722
-_TO_YCC: Final = np.array(
-    [
-        [219 / 255 * _KR, 219 / 255 * _KG, 219 / 255 * _KB],
-        [224 / 255 * -_KR / (2 - 2 * _KB), 224 / 255 * -_KG / (2 - 2 * _KB), 224 / 255 / 2],
-        [224 / 255 / 2, 224 / 255 * -_KG / (2 - 2 * _KR), 224 / 255 * -_KB / (2 - 2 * _KR)],
-    ],
-    dtype=np.float32,
-)
 
 
 @cache
@@ -51,15 +40,16 @@ def encode_jpeg(pixels: Pixels, quality: int, chroma: str) -> bytes:
 class VideoEncoder:
     """One H.264 stream of pictures of one even size: infinite GOP, key frames only on demand, no delay."""
 
-    def __init__(self, width: int, height: int, crf: int, chroma: str) -> None:
+    def __init__(self, width: int, height: int, crf: int, chroma: str, colour: Colour = DEFAULT_COLOUR) -> None:
         self._chroma = chroma
+        self._colour = colour
         self._context = context = VideoCodecContext.create("libx264", "w")
         context.width, context.height = width, height
         context.pix_fmt = f"yuv{chroma}p"
         context.time_base = Fraction(1, 1000)
         context.thread_count = 1
-        context.color_range = _LIMITED
-        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        context.color_range, context.colorspace = colour.range_code, colour.matrix_code
+        context.color_primaries = context.color_trc = PRIMARIES
         context.options = {
             "preset": "ultrafast",
             "tune": "zerolatency",
@@ -71,7 +61,7 @@ class VideoEncoder:
 
     def encode(self, pixels: Pixels, *, key: bool) -> bytes:
         """Return one access unit, Annex B; a key frame carries SPS and PPS. Raises `EngineError` if x264 keeps it."""
-        frame = self._to_frame(rgb_to_ycc(pixels))
+        frame = self._to_frame(self._colour.to_ycc(pixels))
         frame.pict_type = PictureType.I if key else PictureType.NONE
         frame.pts = self._pts
         self._pts += 1
@@ -83,7 +73,7 @@ class VideoEncoder:
     def _to_frame(self, planes: Pixels) -> VideoFrame:
         height, width = planes.shape[:2]
         frame = VideoFrame(width, height, f"yuv{self._chroma}p")
-        frame.colorspace, frame.color_range = _BT709, _LIMITED
+        frame.colorspace, frame.color_range = self._colour.matrix_code, self._colour.range_code
         chroma = planes[:, :, 1:]
         if self._chroma == "420":
             blocks = chroma.astype(np.uint16).reshape(height // 2, 2, width // 2, 2, 2)
@@ -93,10 +83,3 @@ class VideoEncoder:
             rows[:, : plane.width] = values
             plane.update(rows.tobytes())
         return frame
-
-
-def rgb_to_ycc(pixels: Pixels) -> Pixels:
-    """Return H×W×3 RGB as BT.709 limited-range Y, Cb, Cr."""
-    planes = pixels.astype(np.float32) @ _TO_YCC.T + np.array((16, 128, 128), dtype=np.float32)
-    converted: Pixels = np.rint(planes).astype(np.uint8)
-    return converted

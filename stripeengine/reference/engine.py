@@ -23,6 +23,7 @@ import numpy.typing as npt
 import xxhash
 
 from .. import wire
+from ..colour import Colour
 from ..errors import EngineError
 from ..lossless import encode_batch
 from ..settings import EngineSettings
@@ -342,7 +343,7 @@ class ReferenceEngine:
         width, height = self._sent.shape[1], stripe.height
         right, bottom = -width % MACROBLOCK, -height % MACROBLOCK
         padded = np.pad(self._sent[stripe.y : stripe.y + height], ((0, bottom), (0, right), (0, 0)), mode="edge")
-        wanted = (crf, self._settings.chroma)
+        wanted = (crf, self._settings.chroma, Colour.of(self._settings))
         key = stripe.key_due or stripe.encoder is None or stripe.encoder_settings != wanted
         if stripe.encoder is None or stripe.encoder_settings != wanted:
             stripe.encoder = VideoEncoder(width + right, height + bottom, *wanted)

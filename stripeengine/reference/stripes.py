@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from ..colour import Colour
 from ..settings import EngineSettings
 from ..wire import MAX_STREAMS
 from .encoders import VideoEncoder
@@ -35,8 +36,8 @@ class Stripe:
     """What was sent since it was last painted over."""
     encoder: VideoEncoder | None = None
     """The stripe's H.264 stream; None: the next picture must be a key frame."""
-    encoder_settings: tuple[int, str] = (0, "")
-    """Rate factor and chroma ``encoder`` was opened with."""
+    encoder_settings: tuple[int, str, Colour] | None = None
+    """Rate factor, chroma and colour ``encoder`` was opened with."""
     key_due: bool = False
 
 

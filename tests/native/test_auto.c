@@ -28,7 +28,7 @@ struct scene {
 static void open_scene(struct scene *self, int mode, int width, int height)
 {
 	memset(self, 0, sizeof *self);
-	self->settings = (struct se_settings){ mode, 420, 120, 60, 1, 92, 5, 28, 18, 0, 0, 1, 60, 0 };
+	self->settings = (struct se_settings){ mode, 420, 120, 60, 1, 92, 5, 28, 18, 0, 0, 1, 60, 0, 709, SE_RANGE_LIMITED };
 	self->seed = 7;
 	viewer_open(&self->viewer);
 	self->source = se_framebuffer_source_new(width, height);
@@ -275,6 +275,8 @@ static void random_settings(struct scene *self, bool any_mode)
 	if (s->mode == SE_MODE_H264 && !se_has_h264())
 		s->mode = SE_MODE_JPEG;
 	s->chroma = draw(&self->seed) % 2 ? 420 : 444;
+	s->colour_space = draw(&self->seed) % 2 ? 709 : 601;
+	s->colour_range = draw_between(&self->seed, SE_RANGE_LIMITED, SE_RANGE_FULL);
 	s->jpeg_quality = draw_between(&self->seed, 10, 95);
 	s->h264_crf = draw_between(&self->seed, 20, 40);
 	s->stripe_height = 16 * draw_between(&self->seed, 0, 5);

@@ -38,7 +38,7 @@ struct scene {
 };
 
 static const struct se_settings base = {
-	.chroma = 444, .framerate = 240, .jpeg_quality = 60, .paint_over = 1, .paint_over_jpeg_quality = 97,
+	.chroma = 444, .colour_space = 709, .framerate = 240, .jpeg_quality = 60, .paint_over = 1, .paint_over_jpeg_quality = 97,
 	.paint_over_trigger_frames = 2, .h264_crf = 30, .paint_over_crf = 15, .lossless_when_still = 1, .repair_delay_ms = 20,
 };
 

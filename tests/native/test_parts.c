@@ -109,18 +109,23 @@ void test_damage(void)
 	se_picture_free(&b);
 }
 
-static void exact(const uint8_t *p, double *y, double *u, double *v)
+/* The formula. */
+static void exact(enum se_colour colour, const uint8_t *p, double *y, double *u, double *v)
 {
-	double b = p[0] / 255.0, g = p[1] / 255.0, r = p[2] / 255.0, luma = 0.2126 * r + 0.7152 * g + 0.0722 * b;
+	bool is_709 = colour == SE_COLOUR_709_LIMITED || colour == SE_COLOUR_709_FULL;
+	bool full = colour == SE_COLOUR_709_FULL || colour == SE_COLOUR_601_FULL;
+	double kb = is_709 ? 0.0722 : 0.114, kr = is_709 ? 0.2126 : 0.299;
+	double b = p[0] / 255.0, g = p[1] / 255.0, r = p[2] / 255.0, luma = kr * r + (1 - kr - kb) * g + kb * b;
 
-	*y = 16 + 219 * luma;
-	*u = 128 + 224 * (b - luma) / 1.8556;
-	*v = 128 + 224 * (r - luma) / 1.5748;
+	*y = full ? 255 * luma : 16 + 219 * luma;
+	*u = 128 + (full ? 255 : 224) * (b - luma) / (2 - 2 * kb);
+	*v = 128 + (full ? 255 : 224) * (r - luma) / (2 - 2 * kr);
 }
 
 /* Every eighth value of each channel, and every grey: within half a step of the formula, plus rounding of coefficients. */
-static void check_444(void)
+static void check_444(enum se_colour colour)
 {
+	bool full = colour == SE_COLOUR_709_FULL || colour == SE_COLOUR_601_FULL;
 	uint8_t line[33 * 4], y[33], u[33], v[33];
 
 	for (int r = 0; r < 264; r += 8)
@@ -131,37 +136,40 @@ static void check_444(void)
 				line[i * 4 + 2] = (uint8_t)(r > 255 ? 255 : r);
 				line[i * 4 + 3] = 0xee;
 			}
-			se_colour_row_444(line, 33, y, u, v);
+			se_colour_row_444(colour, line, 33, y, u, v);
 			for (int i = 0; i < 33; i++) {
 				double ey, eu, ev;
 
-				exact(line + i * 4, &ey, &eu, &ev);
+				exact(colour, line + i * 4, &ey, &eu, &ev);
 				CHECK(fabs(y[i] - ey) < 0.52 && fabs(u[i] - eu) < 0.52 && fabs(v[i] - ev) < 0.52,
-				      "%d %d %d gives %d %d %d", line[i * 4 + 2], line[i * 4 + 1], line[i * 4], y[i], u[i], v[i]);
+				      "colour %d: %d %d %d gives %d %d %d", (int)colour, line[i * 4 + 2], line[i * 4 + 1], line[i * 4],
+				      y[i], u[i], v[i]);
 			}
 		}
 	for (int grey = 0; grey < 256; grey++) {
 		memset(line, grey, sizeof line);
-		se_colour_row_444(line, 33, y, u, v);
+		se_colour_row_444(colour, line, 33, y, u, v);
 		CHECK(u[0] == 128 && v[32] == 128, "grey %d has colour", grey);
-		CHECK(grey || y[0] == 16, "black");
-		CHECK(grey < 255 || y[32] == 235, "white");
+		CHECK(grey || y[0] == (full ? 0 : 16), "black");
+		CHECK(grey < 255 || y[32] == (full ? 255 : 235), "white");
+		CHECK(!full || y[16] == grey, "grey %d", grey);
 	}
 }
 
-static void check_420(uint32_t *seed)
+static void check_420(enum se_colour colour, uint32_t *seed)
 {
 	enum { COUNT = 70 };
 	uint8_t top[COUNT * 4], bottom[COUNT * 4], y0[COUNT], y1[COUNT], u[COUNT / 2], v[COUNT / 2];
 	uint8_t py0[COUNT], py1[COUNT], pu[COUNT / 2], pv[COUNT / 2];
+	uint8_t mask = draw(seed) % 4 ? 0xff : 0; /* some are of pure colours: 0 and 255 only, where full range overflows */
 
 	for (int i = 0; i < COUNT * 4; i++) {
-		top[i] = (uint8_t)draw(seed);
-		bottom[i] = (uint8_t)draw(seed);
+		top[i] = (uint8_t)(mask ? draw(seed) : i / 8 % 2 ? 255 * (draw(seed) % 2) : 255 * (i % 4 == 0));
+		bottom[i] = (uint8_t)(mask ? draw(seed) : top[i]);
 	}
-	se_colour_rows_420(top, bottom, COUNT, y0, y1, u, v);
+	se_colour_rows_420(colour, top, bottom, COUNT, y0, y1, u, v);
 	se_colour_use_portable(true);
-	se_colour_rows_420(top, bottom, COUNT, py0, py1, pu, pv);
+	se_colour_rows_420(colour, top, bottom, COUNT, py0, py1, pu, pv);
 	se_colour_use_portable(false);
 	CHECK(memcmp(y0, py0, COUNT) == 0 && memcmp(y1, py1, COUNT) == 0 && memcmp(u, pu, COUNT / 2) == 0 &&
 	              memcmp(v, pv, COUNT / 2) == 0,
@@ -173,7 +181,7 @@ static void check_420(uint32_t *seed)
 		for (int k = 0; k < 4; k++) {
 			double ey, eu, ev;
 
-			exact(at[k], &ey, &eu, &ev);
+			exact(colour, at[k], &ey, &eu, &ev);
 			sum_u += eu / 4;
 			sum_v += ev / 4;
 		}
@@ -185,9 +193,11 @@ void test_colour(void)
 {
 	uint32_t seed = 3;
 
-	check_444();
-	for (int round = 0; round < 500; round++)
-		check_420(&seed);
+	for (int colour = 0; colour < SE_COLOURS; colour++) {
+		check_444((enum se_colour)colour);
+		for (int round = 0; round < 500; round++)
+			check_420((enum se_colour)colour, &seed);
+	}
 }
 
 static void count_job(void *context, size_t index)
@@ -323,7 +333,7 @@ void test_frame(void)
 
 void test_settings(void)
 {
-	struct se_settings good = { SE_MODE_JPEG, 420, 60, 70, 1, 92, 15, 25, 18, 0, 1000, 1, 200, 0 }, bad;
+	struct se_settings good = { SE_MODE_JPEG, 420, 60, 70, 1, 92, 15, 25, 18, 0, 1000, 1, 200, 0, 709, SE_RANGE_LIMITED }, bad;
 
 	CHECK(se_settings_check(&good) == SE_OK, "%s", se_error_message());
 	CHECK(se_settings_stripe_height(&good, 1080) == 64, "JPEG");
@@ -336,6 +346,12 @@ void test_settings(void)
 	bad = good;
 	bad.chroma = 422;
 	CHECK(se_settings_check(&bad) == SE_E_INVALID, "422");
+	bad = good;
+	bad.colour_space = 2020;
+	CHECK(se_settings_check(&bad) == SE_E_INVALID && strstr(se_error_message(), "colour_space"), "2020");
+	bad = good;
+	bad.colour_range = 2;
+	CHECK(se_settings_check(&bad) == SE_E_INVALID && strstr(se_error_message(), "colour_range"), "range 2");
 	bad = good;
 	bad.mode = 7;
 	CHECK(se_settings_check(&bad) == SE_E_INVALID, "mode 7");

@@ -49,14 +49,16 @@ static size_t key(struct se_h264 *self, int crf)
 
 void test_video(void)
 {
+	struct se_h264_form form = { 420, SE_COLOUR_709_LIMITED }, other = { 420, SE_COLOUR_601_LIMITED };
 	struct se_h264 *self;
 	uint32_t seed = 7;
 	size_t fine, middling, coarse, few, key_fine, key_coarse;
 
 	if (!se_has_h264())
 		return;
-	self = se_h264_open(WIDTH, HEIGHT, 420, 60);
+	self = se_h264_open(WIDTH, HEIGHT, form, 60);
 	CHECK(self, "%s", se_error_message());
+	CHECK(se_h264_fits(self, WIDTH, HEIGHT, form) && !se_h264_fits(self, WIDTH, HEIGHT, other), "another colour space");
 	draw_grain(&seed, HEIGHT);
 	se_h264_update(self, pixels[0], WIDTH * 4, (struct se_rect){ 0, 0, WIDTH, HEIGHT });
 	key_coarse = key(self, 40);

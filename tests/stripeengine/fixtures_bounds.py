@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stripeengine import wire
+from stripeengine.colour import Colour
 from stripeengine.decoding.h264 import VideoStream
 from stripeengine.reference.encoders import VideoEncoder
 
@@ -97,12 +98,12 @@ def _triangle(plane: Plane, shape: tuple[int, ...]) -> Plane:
     return cut
 
 
-def h264_bound(source: Pixels, crf: int, chroma: str) -> float:
+def h264_bound(source: Pixels, crf: int, chroma: str, colour: Colour) -> float:
     """Return the largest RMS error in RGB allowed for ``source`` at that rate factor."""
     height, width = source.shape[:2]
     padded = np.pad(source, ((0, -height % 16), (0, -width % 16), (0, 0)), mode="edge")
     size = (padded.shape[1], padded.shape[0])
-    payload = VideoEncoder(*size, crf, chroma).encode(padded, key=True)
+    payload = VideoEncoder(*size, crf, chroma, colour).encode(padded, key=True)
     decoded = VideoStream().decode(payload, *size, key=True)[:height, :width]
     return min(4 * rms(decoded, source) + 6, 90.0)
 
@@ -118,4 +119,4 @@ def op_bound(op: wire.Op, source: Pixels, values: dict[str, object]) -> float:
         return jpeg_bound(source, max(normal, better) if final and values["paint_over"] else normal, chroma)
     normal, better = int(str(values["h264_crf"])), int(str(values["paint_over_crf"]))
     crf = min(normal, better) if final and values["paint_over"] else normal
-    return h264_bound(source, crf, chroma)
+    return h264_bound(source, crf, chroma, Colour(str(values["colour_space"]), str(values["colour_range"])))

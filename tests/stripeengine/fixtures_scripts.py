@@ -170,6 +170,8 @@ class _Author:
         dice = self.dice
         every: dict[str, Callable[[], Any]] = {
             "chroma": lambda: dice.choice(self.chroma),
+            "colour_space": lambda: dice.choice(("bt709", "bt601")),
+            "colour_range": lambda: dice.choice(("limited", "full")),
             "jpeg_quality": lambda: dice.randint(1, 100),
             "paint_over": lambda: dice.random() < 0.5,
             "paint_over_jpeg_quality": lambda: dice.randint(1, 100),

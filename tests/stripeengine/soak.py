@@ -124,6 +124,8 @@ def random_settings(random_: random.Random) -> EngineSettings:
         mode=random_.choice(modes),
         framerate=240,
         chroma=random_.choice(["420", "444"]),
+        colour_space=random_.choice(["bt709", "bt601"]),
+        colour_range=random_.choice(["limited", "full"]),
         jpeg_quality=random_.randint(10, 95),
         h264_crf=random_.randint(20, 45),
         paint_over=random_.random() < 0.8,

@@ -16,12 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stripeengine import wire
+from stripeengine.colour import Colour
 from stripeengine.decode import Decoder
-from stripeengine.decoding.h264 import ycc_to_rgb
+from stripeengine.decoding.h264 import VideoStream
 from stripeengine.decoding.scale import stretch
 from stripeengine.errors import DecodeError, WireError
 from stripeengine.lossless import encode_batch
-from stripeengine.reference.encoders import VideoEncoder, encode_jpeg, rgb_to_ycc
+from stripeengine.reference.encoders import VideoEncoder, encode_jpeg
 
 Pixels = npt.NDArray[np.uint8]
 VECTORS = Path(__file__).resolve().parent.parent / "vectors"
@@ -312,8 +313,8 @@ def test_video_of_another_size_is_refused() -> None:
         started().apply(pack(1, [area.op(wire.H264, WHOLE, small, flags=wire.KEY)], area))
 
 
-@pytest.mark.parametrize("tag", [{}, {"colorspace": 5, "color_range": 1}, {"colorspace": 1, "color_range": 2}])
-def test_video_that_is_not_tagged_bt709_limited_is_refused(tag: dict[str, int]) -> None:
+@pytest.mark.parametrize("tag", [{}, {"colorspace": 9, "color_range": 1}, {"colorspace": 4, "color_range": 2}])
+def test_video_with_another_tag_or_none_is_refused(tag: dict[str, int]) -> None:
     context = VideoCodecContext.create("libx264", "w")
     context.width, context.height, context.pix_fmt, context.time_base = WIDTH, HEIGHT, "yuv420p", Fraction(1, 60)
     context.options = {"preset": "ultrafast", "tune": "zerolatency"}
@@ -321,7 +322,7 @@ def test_video_that_is_not_tagged_bt709_limited_is_refused(tag: dict[str, int]) 
         setattr(context, name, value)
     (packet,) = context.encode(VideoFrame(WIDTH, HEIGHT, "yuv420p"))
     area = wire.PayloadArea()
-    with pytest.raises(DecodeError, match="^h264: the stream is not tagged BT.709 limited range"):
+    with pytest.raises(DecodeError, match="^h264: the stream is not tagged BT.709 or BT.601"):
         started().apply(pack(1, [area.op(wire.H264, WHOLE, bytes(packet), flags=wire.KEY)], area))
 
 
@@ -358,22 +359,31 @@ def test_work_in_one_frame_is_bounded() -> None:
 # ---- colour and scaling, against independent statements of the standards ----
 
 
-@pytest.mark.parametrize(
-    ("rgb", "ycc"),
-    [
-        ((0, 0, 0), (16, 128, 128)),
-        ((255, 255, 255), (235, 128, 128)),
-        ((255, 0, 0), (63, 102, 240)),
-        ((0, 255, 0), (173, 42, 26)),
-        ((0, 0, 255), (32, 240, 118)),
-    ],
-)
-def test_colour_is_bt709_limited(rgb: tuple[int, ...], ycc: tuple[int, ...]) -> None:
-    """The primaries' code values of ITU-R BT.709 with 8 bits."""
-    pixels = np.array(rgb, dtype=np.uint8).reshape(1, 1, 3)
-    planes = np.array(ycc, dtype=np.uint8).reshape(1, 1, 3)
-    assert np.array_equal(rgb_to_ycc(pixels), planes)
-    assert np.abs(ycc_to_rgb(planes).astype(int) - pixels).max() <= 2
+PRIMARIES = ((0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 255, 0), (0, 0, 255))
+CODES = {
+    ("bt709", "limited"): ((16, 128, 128), (235, 128, 128), (63, 102, 240), (173, 42, 26), (32, 240, 118)),
+    ("bt601", "limited"): ((16, 128, 128), (235, 128, 128), (81, 90, 240), (145, 54, 34), (41, 240, 110)),
+    ("bt709", "full"): ((0, 128, 128), (255, 128, 128), (54, 99, 255), (182, 30, 12), (18, 255, 116)),
+    ("bt601", "full"): ((0, 128, 128), (255, 128, 128), (76, 85, 255), (150, 44, 21), (29, 255, 107)),
+}
+"""The code values of ITU-R BT.709 and BT.601 with 8 bits; of full range those of JFIF, which is BT.601."""
+
+
+@pytest.mark.parametrize("colour", CODES)
+def test_colours_have_the_code_values_of_their_standard(colour: tuple[str, str]) -> None:
+    pixels = np.array(PRIMARIES, dtype=np.uint8).reshape(1, -1, 3)
+    planes = np.array(CODES[colour], dtype=np.uint8).reshape(1, -1, 3)
+    assert np.array_equal(Colour(*colour).to_ycc(pixels), planes)
+    assert np.abs(Colour(*colour).to_rgb(planes).astype(int) - pixels).max() <= 2
+
+
+@pytest.mark.parametrize("chroma", ["420", "444"])
+@pytest.mark.parametrize("colour", CODES)
+def test_video_is_decoded_as_it_is_tagged(chroma: str, colour: tuple[str, str]) -> None:
+    picture = np.repeat(np.array(PRIMARIES, dtype=np.uint8).reshape(1, -1, 3), 16, axis=1).repeat(16, axis=0)
+    payload = VideoEncoder(80, 16, 12, chroma, Colour(*colour)).encode(picture, key=True)
+    pixels = VideoStream().decode(payload, 80, 16, key=True)
+    assert np.abs(pixels.astype(int) - picture).max() <= 6
 
 
 def test_stretch_is_bilinear() -> None:

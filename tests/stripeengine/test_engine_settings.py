@@ -31,7 +31,7 @@ def test_an_update_is_validated_as_a_whole() -> None:
 def test_c_accepts_exactly_the_ranges_of_the_dataclass() -> None:
     """The second line of defence states the same bounds as the first."""
     source = FramebufferSource(16, 16)
-    good = {**EngineSettings().as_dict(), "mode": 0, "chroma": 420}
+    good = {**EngineSettings().as_dict(), "mode": 0, "chroma": 420, "colour_space": 709, "colour_range": 0}
     for setting in describe():
         if setting.minimum is None or setting.maximum is None:
             continue
@@ -68,7 +68,8 @@ def test_switching_mode_chroma_and_stripes_sends_nothing_by_itself() -> None:
         source.submit(smooth(320, 256))
         viewer.drain()
         for change in (
-            {"mode": "h264"}, {"chroma": "444"}, {"stripe_height": 32}, {"mode": "jpeg"}, {"stripe_height": 0},
+            {"mode": "h264"}, {"chroma": "444"}, {"colour_space": "bt601", "colour_range": "full"},
+            {"stripe_height": 32}, {"mode": "jpeg"}, {"stripe_height": 0},
             {"framerate": 30}, {"h264_crf": 30}, {"verify_interval_ms": 0},
         ):  # fmt: skip
             engine.update(**change)
@@ -96,6 +97,31 @@ def test_every_mode_takes_over_from_every_other() -> None:
                 assert all(op.flags & wire.KEY and op.flags & wire.CROP and op.pw == 336 for op in ops)
                 assert {op.h for op in ops[:-1]} == ({48} if stripe_height else {32})
             assert mean(viewer.picture, picture) < 8, (mode, chroma, stripe_height)
+
+
+@h264
+@pytest.mark.parametrize("chroma", ["420", "444"])
+def test_colours_change_in_the_middle_of_a_stream_with_a_key_frame(chroma: str) -> None:
+    """And each combination is decoded as it was coded: black and white tell a wrong range, the rest a wrong matrix."""
+    combinations = (("bt709", "full"), ("bt601", "limited"), ("bt601", "full"), ("bt709", "limited"))
+    picture = np.zeros((64, 320, 3), np.uint8)
+    picture[:] = np.repeat(np.eye(4, 3, dtype=np.uint8) * 255, 80, axis=0)
+    with running(320, 64, mode="h264", chroma=chroma, h264_crf=12, paint_over=False, stripe_height=64) as (
+        source,
+        engine,
+        viewer,
+    ):
+        viewer.drain()
+        for space, levels in combinations:
+            engine.update(colour_space=space, colour_range=levels)
+            for _ in range(2):
+                picture = np.roll(picture, 16, axis=1)
+                source.submit(picture)
+                assert viewer.wait(2)
+                viewer.take()
+            key, delta = viewer.ops()[-2:]
+            assert key.flags & wire.KEY and not delta.flags & wire.KEY, (space, levels)
+            assert mean(viewer.picture, picture) < 2, (space, levels)
 
 
 @h264

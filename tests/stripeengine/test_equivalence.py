@@ -78,6 +78,9 @@ changes = st.one_of(
     st.fixed_dictionaries({"paint_over_jpeg_quality": st.integers(85, 98)}),
     st.fixed_dictionaries({"h264_crf": st.integers(22, 35), "paint_over_crf": st.integers(12, 20)}),
     st.fixed_dictionaries({"chroma": st.sampled_from(("420", "444"))}),
+    st.fixed_dictionaries(
+        {"colour_space": st.sampled_from(("bt709", "bt601")), "colour_range": st.sampled_from(("limited", "full"))}
+    ),
     st.fixed_dictionaries({"stripe_height": st.sampled_from((0, 16, 32, 80, 256))}),
     st.fixed_dictionaries({"mode": st.sampled_from(("jpeg", "h264"))}),
     st.fixed_dictionaries({"paint_over": st.booleans()}),

@@ -8,6 +8,7 @@ so that another version of an encoder does not change every file.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import struct
 import sys
@@ -22,6 +23,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent))
 
 from stripeengine import wire  # noqa: E402
+from stripeengine.colour import Colour  # noqa: E402
 from stripeengine.decode import Decoder  # noqa: E402
 from stripeengine.errors import DecodeError, WireError  # noqa: E402
 from stripeengine.lossless import encode_batch  # noqa: E402
@@ -87,13 +89,15 @@ class Payloads:
         """Return a batch whose op stream is deflated."""
         return self.get(name, lambda: [encode_batch(rectangles, deflate=True, predicted=predicted)])[0]
 
-    def h264(self, name: str, pictures: list[Pixels], chroma: str) -> list[bytes]:
+    def h264(
+        self, name: str, pictures: list[Pixels], chroma: str, space: str = "bt709", levels: str = "limited"
+    ) -> list[bytes]:
         """Return a key frame and delta frames, rate factor 12."""
 
         def make() -> list[bytes]:
             from stripeengine.reference.encoders import VideoEncoder
 
-            encoder = VideoEncoder(pictures[0].shape[1], pictures[0].shape[0], 12, chroma)
+            encoder = VideoEncoder(pictures[0].shape[1], pictures[0].shape[0], 12, chroma, Colour(space, levels))
             return [encoder.encode(picture, key=index == 0) for index, picture in enumerate(pictures)]
 
         return self.get(name, make)
@@ -247,6 +251,32 @@ def valid_vectors(payloads: Payloads) -> list[dict[str, Any]]:
             sequence.append(message(frame_id, area, [op]))
         name = f"h264-{chroma}"
         add(name, f"A key frame and two delta frames, 4:{chroma[1]}:{chroma[2]}.", sequence, 3.0, requires=[needs])
+    colours = np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)
+    for index, colour in enumerate(((255, 255, 255), (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 0, 0))):
+        colours[:, index * WIDTH // 6 : (index + 1) * WIDTH // 6] = colour
+    colours[HEIGHT // 2 :] = smooth[HEIGHT // 2 :]
+    for chroma, (space, levels) in itertools.product(
+        ("420", "444"), (("bt709", "full"), ("bt601", "limited"), ("bt601", "full"))
+    ):
+        name = f"h264-{space}-{levels}-{chroma}"
+        area = wire.PayloadArea()
+        (payload,) = payloads.h264(name, [colours], chroma, space, levels)
+        flags = wire.KEY | (wire.CHROMA_444 if chroma == "444" else 0)
+        op = area.op(wire.H264, (0, 0, WIDTH, HEIGHT), payload, flags=flags, stream=1)
+        add(
+            name, f"{space.upper()}, {levels} range, 4:{chroma[1]}:{chroma[2]}.", [snapshot(), message(1, area, [op])],
+            3.0, requires=["h264" if chroma == "420" else "h264-444"],
+        )  # fmt: skip
+    sequence = [snapshot()]
+    for space, levels in (("bt709", "limited"), ("bt601", "full"), ("bt601", "limited"), ("bt709", "full")):
+        pictures = [np.roll(colours, 8 * len(sequence), axis=1), np.roll(colours, 8 * len(sequence) + 8, axis=1)]
+        for number, payload in enumerate(
+            payloads.h264(f"h264-{space}-{levels}-change", pictures, "420", space, levels)
+        ):
+            area = wire.PayloadArea()
+            op = area.op(wire.H264, (0, 0, WIDTH, HEIGHT), payload, flags=0 if number else wire.KEY, stream=2)
+            sequence.append(message(len(sequence), area, [op]))
+    add("h264-colours-change", "A stream whose key frames change matrix and range.", sequence, 3.0, requires=["h264"])
     padded = np.pad(gradient(41, 27), ((0, 5), (0, 7), (0, 0)), mode="edge")
     key, delta = payloads.h264("h264-crop", [padded, padded[::-1]], "420")
     sequence = [snapshot()]

@@ -154,6 +154,7 @@ static void check_motion(struct fuzz_input *input, struct se_picture *before, co
 static void check_colour(const struct image *image)
 {
 	int count = image->width & ~1;
+	enum se_colour colour = image->pixels[0] % SE_COLOURS;
 	uint8_t planes[2][6][SIDE];
 	const uint8_t *bottom = image->pixels + (image->height > 1 ? image->stride : 0);
 
@@ -162,9 +163,9 @@ static void check_colour(const struct image *image)
 		uint8_t(*p)[SIDE] = planes[i];
 
 		se_colour_use_portable(i == 1);
-		se_colour_row_444(image->pixels, image->width, p[0], p[1], p[2]);
+		se_colour_row_444(colour, image->pixels, image->width, p[0], p[1], p[2]);
 		if (count > 0)
-			se_colour_rows_420(image->pixels, bottom, count, p[0], p[3], p[4], p[5]);
+			se_colour_rows_420(colour, image->pixels, bottom, count, p[0], p[3], p[4], p[5]);
 	}
 	se_colour_use_portable(false);
 	CHECK(memcmp(planes[0], planes[1], sizeof planes[0]) == 0, "colours differ");

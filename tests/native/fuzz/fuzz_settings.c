@@ -1,11 +1,13 @@
 /* fuzz_settings.c - settings as they come from Python: what is accepted lies in its range and makes stripes that fit the wire. */
+#include <stddef.h>
+
 #include "error.h"
 #include "fuzz.h"
 #include "settings.h"
 
 #define FIELDS (sizeof(struct se_settings) / sizeof(int))
 
-static const int usual[FIELDS] = { SE_MODE_AUTO, 420, 60, 70, 1, 92, 15, 25, 18, 0, 1000, 1, 200, 0 };
+static const int usual[FIELDS] = { SE_MODE_AUTO, 420, 60, 70, 1, 92, 15, 25, 18, 0, 1000, 1, 200, 0, 709, SE_RANGE_LIMITED };
 
 /* A field is as usual, a small number, or anything. */
 static int read_field(struct fuzz_input *input, size_t index)
@@ -16,7 +18,7 @@ static int read_field(struct fuzz_input *input, size_t index)
 	case 1:
 		return fuzz_short(input);
 	case 2:
-		return index == 1 ? 444 : fuzz_byte(input) % 5;
+		return index == 1 ? 444 : index == offsetof(struct se_settings, colour_space) / sizeof(int) ? 601 : fuzz_byte(input) % 5;
 	default:
 		return usual[index];
 	}
@@ -50,6 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	CHECK(settings.jpeg_quality >= 1 && settings.jpeg_quality <= 100, "quality");
 	CHECK(settings.h264_crf >= 5 && settings.h264_crf <= 50, "rate factor");
 	CHECK(settings.max_kbps >= 0 && settings.max_kbps <= 1000000, "rate");
+	CHECK(se_settings_h264_form(&settings).colour < SE_COLOURS, "colour");
 	stripe = se_settings_stripe_height(&settings, height);
 	CHECK(stripe >= 16 && stripe % 16 == 0, "stripes of %d rows", stripe);
 	if (settings.mode == SE_MODE_H264)
