@@ -79,6 +79,7 @@ def _native_settings(settings: EngineSettings) -> Any:
     values["chroma"] = int(settings.chroma)
     values["colour_space"] = int(settings.colour_space.removeprefix("bt"))
     values["colour_range"] = getattr(lib, f"SE_RANGE_{settings.colour_range.upper()}")
+    values["paint_over_colour"] = getattr(lib, f"SE_PAINT_{settings.paint_over_colour.upper()}")
     return ffi.new("struct se_settings *", values)
 
 

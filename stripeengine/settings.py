@@ -111,6 +111,12 @@ class EngineSettings:
     paint_over_jpeg_quality: int = _setting(
         92, "In jpeg and auto mode, quality of an area that is painted over.", minimum=1, maximum=100, unit="quality"
     )
+    paint_over_colour: str = _setting(
+        "same",
+        "Colours of an area that is painted over: same as before (chroma), 444 as JPEG in full colour resolution, or "
+        "rgb, which is exact. In h264 mode 444 and rgb come after the better key frame.",
+        choices=("same", "444", "rgb"),
+    )
     paint_over_trigger_frames: int = _setting(
         15,
         "In jpeg and h264 mode, how long an area must be still before it is painted over.",
@@ -123,6 +129,14 @@ class EngineSettings:
     )
     paint_over_crf: int = _setting(
         18, "H.264 rate factor of the key frame that a stripe gets at rest.", minimum=5, maximum=50, unit="CRF"
+    )
+    motion_coarser: int = _setting(
+        4,
+        "How much coarser what keeps changing is sent, unless it is most of the screen: so much is added to h264_crf, "
+        "and JPEG quality is less by nearly four times as much.",
+        minimum=0,
+        maximum=12,
+        unit="CRF",
     )
     stripe_height: int = _setting(
         0,
@@ -163,6 +177,25 @@ class EngineSettings:
     def __post_init__(self) -> None:
         for setting in describe():
             setting.check(getattr(self, setting.name))
+
+    @property
+    def paint_colour(self) -> str:
+        """The `paint_over_colour` in force: ``same`` if nothing is painted over, or all is sent in 4:4:4 anyway."""
+        if not self.paint_over or (self.paint_over_colour == "444" and self.chroma == "444"):
+            return "same"
+        return self.paint_over_colour
+
+    @property
+    def rest_chroma(self) -> str:
+        """Colour resolution of JPEGs that nothing better follows."""
+        return self.chroma if self.paint_colour == "same" else "444"
+
+    @property
+    def ends_exact(self) -> bool:
+        """Whether what was sent with losses is sent exactly once it is at rest."""
+        return (
+            self.mode == "lossless" or (self.mode == "auto" and self.lossless_when_still) or self.paint_colour == "rgb"
+        )
 
     def replace(self, changes: Mapping[str, Any]) -> EngineSettings:
         """Return a copy with ``changes`` applied; raise `SettingsError` for an unknown name or a bad value."""

@@ -288,7 +288,7 @@ int se_auto_take_changes(struct se_engine *engine, uint64_t now)
 	code = se_blocks_collect(&self->blocks, &self->tiles, &wanted, regions, count, &engine->helper_cpu_ns);
 	if (code < 0)
 		return code;
-	if (mode == SE_MODE_AUTO)
+	if (mode != SE_MODE_LOSSLESS)
 		touch(engine, now);
 	if (follow_videos(engine, now)) {
 		count = se_auto_regions(self, regions, NULL);
@@ -296,7 +296,7 @@ int se_auto_take_changes(struct se_engine *engine, uint64_t now)
 		if (code < 0)
 			return code;
 	}
-	for (size_t i = 0; i < self->blocks.count && mode == SE_MODE_AUTO; i++) {
+	for (size_t i = 0; i < self->blocks.count && mode != SE_MODE_LOSSLESS; i++) {
 		struct se_block *block = &self->blocks.items[i];
 
 		if (block->form == SE_FORM_JPEG)

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define BATCH_PIXELS 524288 /* a batch of more is shared with the pool */
-#define FAST_LESS 15        /* JPEG quality that an area which keeps changing does without */
+#define FAST_LESS(coarser) ((coarser) * 15 / 4) /* JPEG quality for so many steps of the rate factor */
 
 static struct se_op *add_op(struct se_auto *self, int job, int quality)
 {
@@ -86,7 +86,7 @@ int se_auto_add_jpeg(struct se_engine *engine, struct se_rect rect, int quality,
 /* Quality of a changed area as JPEG. */
 static int quality_of(const struct se_engine *engine, const struct se_block *block)
 {
-	int wanted = engine->settings.jpeg_quality, quality = wanted - (block->fast ? FAST_LESS : 0);
+	int wanted = engine->settings.jpeg_quality, quality = wanted - (block->fast ? FAST_LESS(engine->settings.motion_coarser) : 0);
 
 	quality = se_auto_quality(&engine->automatic, quality);
 	if (quality < SE_AUTO_QUALITY_LEAST)
@@ -104,7 +104,7 @@ int se_auto_add_blocks(struct se_engine *engine, uint64_t now)
 	se_auto_regions(self, regions, index);
 	for (size_t i = 0; i < self->blocks.count && code == SE_OK; i++) {
 		const struct se_block *block = &self->blocks.items[i];
-		int quality;
+		int quality, worth;
 
 		switch (block->form) {
 		case SE_FORM_FLAT:
@@ -115,8 +115,9 @@ int se_auto_add_blocks(struct se_engine *engine, uint64_t now)
 			break;
 		case SE_FORM_JPEG:
 			quality = quality_of(engine, block);
+			worth = se_tile_quality(quality, engine->settings.chroma);
 			code = se_auto_add_jpeg(engine, block->box, quality, block->shrink,
-			                        block->shrink <= 1 && !se_auto_repairs_later(&engine->settings, quality));
+			                        block->shrink <= 1 && !se_auto_repairs_later(&engine->settings, worth));
 			break;
 		case SE_FORM_VIDEO:
 			se_region_add(&changed[index[block->video]], block->box);
@@ -220,7 +221,9 @@ static void settle_sent(struct se_engine *engine, const struct se_op *op, const 
 	case SE_OP_COPY:
 		return; /* the tiles have followed already */
 	case SE_OP_JPEG:
-		se_tiles_sent(&self->tiles, op->rect, SE_TILE_LOSSY, se_op_is_stretched(op) ? SE_TILE_STRETCHED : origin->quality);
+		se_tiles_sent(&self->tiles, op->rect, SE_TILE_LOSSY,
+		              se_op_is_stretched(op) ? SE_TILE_STRETCHED
+		                                     : se_tile_quality(origin->quality, op->flags & SE_OP_444 ? 444 : 420));
 		break;
 	case SE_OP_H264:
 		/* Its rim came before it, unless that was too much. */

@@ -158,8 +158,8 @@ int64_t se_auto_exact_bytes(struct se_auto *self, int64_t area, int literals, in
 /* Notes what this frame really took. */
 void se_auto_account(struct se_auto *self, size_t bytes, uint64_t now);
 
-/* auto_repair.c: true if what was sent with losses, at that JPEG quality, is sent again once it is at rest. */
-bool se_auto_repairs_later(const struct se_settings *settings, int quality);
+/* auto_repair.c: true if what was sent with losses, worth that much (se_tile_quality), is sent again once it is at rest. */
+bool se_auto_repairs_later(const struct se_settings *settings, int tile_quality);
 
 /* Adds what is due; where there is a rate bound, what its share or the rest pays for. */
 int se_auto_add_repairs(struct se_engine *engine, uint64_t now);

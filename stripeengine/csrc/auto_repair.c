@@ -14,14 +14,19 @@
 #define FRAME_REPAIRS 1024 /* and rectangles */
 #define BLOCK_TILES (SE_BLOCK / SE_TILE)
 
-static bool ends_exact(const struct se_settings *settings)
+/* What a JPEG at rest is worth (se_tile_quality): its quality, or that of the change if only its colours are better. */
+static int rest_quality(const struct se_settings *settings)
 {
-	return settings->mode == SE_MODE_LOSSLESS || (settings->mode == SE_MODE_AUTO && settings->lossless_when_still);
+	int quality = settings->paint_over_jpeg_quality, chroma = se_settings_rest_chroma(settings);
+
+	if (chroma > settings->chroma && settings->jpeg_quality > quality)
+		quality = settings->jpeg_quality;
+	return se_tile_quality(quality, chroma);
 }
 
-bool se_auto_repairs_later(const struct se_settings *settings, int quality)
+bool se_auto_repairs_later(const struct se_settings *settings, int tile_quality)
 {
-	return ends_exact(settings) || (settings->paint_over && settings->paint_over_jpeg_quality > quality);
+	return se_settings_end_exact(settings) || (settings->paint_over && rest_quality(settings) > tile_quality);
 }
 
 /* True if a tile has losses which, with these settings, are to be bettered. */
@@ -77,7 +82,7 @@ static int add_repair(struct se_engine *engine, int column, int row, struct se_r
 {
 	struct se_auto *self = &engine->automatic;
 	struct se_block *repair = se_blocks_add(&self->repairs);
-	bool is_exact = ends_exact(&engine->settings);
+	bool is_exact = se_settings_end_exact(&engine->settings);
 
 	if (!repair)
 		return SE_E_NOMEM;
@@ -140,13 +145,15 @@ static int list_runs(struct se_engine *engine, struct se_rect range, uint64_t no
 }
 
 /* Lists the due tiles of the block that begins at that tile: as one box, or by runs where a video is close. The box may hold
- * tiles that are not due: sent again exactly, they are no worse. As a JPEG they might be, so where one is busy it is left out. */
+ * tiles that are not due: sent again exactly, they are no worse. As a JPEG they might be, and in jpeg what is busy is sent as one
+ * in the same frame, so there what is busy is left out. */
 static int list_block(struct se_engine *engine, int column, int row, uint64_t now)
 {
 	struct se_auto *self = &engine->automatic;
 	const struct se_tiles *tiles = &self->tiles;
 	struct se_rect block = se_rect_intersect((struct se_rect){ column, row, BLOCK_TILES, BLOCK_TILES },
 	                                         (struct se_rect){ 0, 0, tiles->columns, tiles->rows });
+	bool around_busy = engine->settings.mode == SE_MODE_JPEG || !se_settings_end_exact(&engine->settings);
 	struct se_rect all = { 0, 0, 0, 0 };
 	uint64_t changed_us = 0;
 
@@ -161,7 +168,7 @@ static int list_block(struct se_engine *engine, int column, int row, uint64_t no
 		}
 	if (se_rect_empty(all))
 		return SE_OK;
-	if (in_video(self, all) || (!ends_exact(&engine->settings) && !is_settled(engine, all, now)))
+	if (in_video(self, all) || (around_busy && !is_settled(engine, all, now)))
 		return list_runs(engine, block, now);
 	return add_repair(engine, column, row, all, changed_us, false);
 }
@@ -192,13 +199,22 @@ static int jpeg_quality(const struct se_settings *settings)
 	                                                                                          : settings->jpeg_quality;
 }
 
+static int add_rest_jpeg(struct se_engine *engine, struct se_rect rect)
+{
+	int code = se_auto_add_jpeg(engine, rect, jpeg_quality(&engine->settings), 1, true);
+
+	if (code == SE_OK)
+		engine->jobs.items[engine->jobs.count - 1].chroma = se_settings_rest_chroma(&engine->settings);
+	return code;
+}
+
 static int add_jpeg(struct se_engine *engine, struct se_rect rect, int64_t *bytes)
 {
 	if (rect.w <= SE_BLOCK && rect.h <= SE_BLOCK &&
 	    se_block_is_tiny(rect, se_content_sample(&engine->reference, rect).cost))
 		return add_exact(engine, rect, bytes);
 	*bytes = 700 + se_rect_area(rect) / 2;
-	return se_auto_add_jpeg(engine, rect, jpeg_quality(&engine->settings), 1, true);
+	return add_rest_jpeg(engine, rect);
 }
 
 /* What is left of a row of tiles after those at its left that need no repair: a cut before them would change nothing. */
@@ -245,8 +261,7 @@ static int add_bounded(struct se_engine *engine, const struct se_block *repair, 
 	}
 	if (cost > left && !first)
 		return SE_OK;
-	code = is_jpeg ? se_auto_add_jpeg(engine, rect, jpeg_quality(&engine->settings), 1, true)
-	               : se_auto_add_lossless(self, rect, content.literals);
+	code = is_jpeg ? add_rest_jpeg(engine, rect) : se_auto_add_lossless(self, rect, content.literals);
 	*bytes = cost;
 	if (code == SE_OK)
 		se_auto_spend(self, is_jpeg ? SE_AUTO_JPEG : SE_AUTO_EXACT, cost);
@@ -308,7 +323,7 @@ static bool may_repair(void *context, struct se_rect merged)
 {
 	const struct moment *moment = context;
 
-	return ends_exact(&moment->engine->settings) || is_settled(moment->engine, merged, moment->now);
+	return se_settings_end_exact(&moment->engine->settings) || is_settled(moment->engine, merged, moment->now);
 }
 
 int se_auto_add_repairs(struct se_engine *engine, uint64_t now)

@@ -7,11 +7,14 @@
 #include "content.h"
 #include "engine_private.h"
 
-/* True if every tile of the block has losses, so that all of it will be repaired. */
-static bool all_lossy(const struct se_tiles *tiles, struct se_rect block)
+/* True if every tile of the block has losses, so that all of it will be repaired. In h264 a stripe knows, for all of its rows. */
+static bool all_lossy(const struct se_engine *engine, struct se_rect block)
 {
+	const struct se_tiles *tiles = &engine->automatic.tiles;
 	struct se_rect range = se_tiles_touched(block);
 
+	if (!se_mode_is_tiled(engine->settings.mode))
+		return !se_stripes_are_exact(&engine->stripes, block);
 	for (int row = range.y; row < range.y + range.h; row++)
 		for (int column = range.x; column < range.x + range.w; column++)
 			if (se_tile_at(tiles, column, row)->state == SE_TILE_EXACT)
@@ -29,7 +32,6 @@ static int add_run(struct se_engine *engine, struct se_rect rect, bool is_jpeg, 
 
 static int add_row(struct se_engine *engine, int y, int asked, int quality)
 {
-	struct se_auto *self = &engine->automatic;
 	const struct se_picture *picture = &engine->reference;
 	struct se_rect run = { 0, 0, 0, 0 };
 	bool run_jpeg = false, run_photo = false;
@@ -39,7 +41,7 @@ static int add_row(struct se_engine *engine, int y, int asked, int quality)
 		struct se_rect block = se_rect_intersect((struct se_rect){ x, y, SE_BLOCK, SE_BLOCK }, se_picture_bounds(picture));
 		struct se_content content = se_content_sample(picture, block);
 		bool is_photo = se_content_is_photo(content);
-		bool is_jpeg = engine->settings.mode == SE_MODE_AUTO && is_photo && (asked || all_lossy(&self->tiles, block));
+		bool is_jpeg = engine->settings.mode != SE_MODE_LOSSLESS && is_photo && (asked || all_lossy(engine, block));
 
 		if (is_jpeg != run_jpeg || is_photo != run_photo) {
 			code = add_run(engine, run, run_jpeg, run_literals, quality);

@@ -5,8 +5,7 @@
 #include "engine_private.h"
 
 #define CRF_MOST 50
-#define SMALL_COARSER 4     /* rate factor that a video beside other things does without */
-#define LARGE_SHARE 2       /* of the picture: from a half on a video is all there is to see, and gets what the preset says */
+#define LARGE_SHARE 2       /* of the picture: beside other things a video does with motion_coarser less, from a half on a video is all there is to see, and gets what the preset says */
 #define KEY_COARSER 6       /* of a key frame while a video plays: the next picture hides what it lacks */
 #define PAINT_PIXELS 400000 /* a smaller region that rests is exact so soon that a better picture before is not worth its bytes */
 #define PAINT_DIVISOR 3     /* pixels for a byte of such a picture, about */
@@ -20,7 +19,7 @@ static int video_crf(const struct se_engine *engine, const struct se_video *vide
 	/* A bound on bytes makes it coarser where it has to be. */
 	if (settings->max_kbps == 0 &&
 	    se_rect_area(video->rect) * LARGE_SHARE < se_rect_area(se_picture_bounds(&engine->reference)))
-		crf += SMALL_COARSER;
+		crf += settings->motion_coarser;
 	crf += video->coarser;
 	return crf < CRF_MOST ? crf : CRF_MOST;
 }

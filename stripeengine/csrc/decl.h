@@ -44,6 +44,12 @@ enum se_colour_range {
 	SE_RANGE_FULL = 1     /* 0..255 */
 };
 
+enum se_paint_colour {
+	SE_PAINT_SAME = 0, /* as `chroma` */
+	SE_PAINT_444 = 1,  /* JPEG in full colour resolution */
+	SE_PAINT_RGB = 2   /* exact pixels */
+};
+
 struct se_settings {
 	int mode;   /* enum se_mode */
 	int chroma; /* 420 or 444 */
@@ -61,6 +67,8 @@ struct se_settings {
 	int max_kbps;            /* all modes but h264; 0: no bound */
 	int colour_space;        /* H.264: 709 or 601 */
 	int colour_range;        /* H.264: enum se_colour_range */
+	int paint_over_colour;   /* enum se_paint_colour */
+	int motion_coarser;      /* rate factor; all modes but lossless */
 };
 
 /* 1 if the library was built with x264, else 0. */

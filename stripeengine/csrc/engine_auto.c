@@ -4,7 +4,7 @@
 #include "clock.h"
 #include "error.h"
 
-#define QUALITY_FINAL 100 /* no JPEG is better */
+#define QUALITY_FINAL se_tile_quality(100, 444) /* no JPEG is better */
 
 static void drop_videos(struct se_auto *self)
 {
@@ -101,21 +101,30 @@ static void leave(struct se_engine *engine)
 	struct se_auto *self = &engine->automatic;
 	struct se_budget budget;
 	bool open;
-	int kbps;
+	int kbps, enough = se_tile_quality(engine->settings.paint_over_jpeg_quality, 420);
 
 	if (se_region_empty(&engine->dirty))
 		engine->dirty_since = se_now_us();
-	for (int i = 0; i < engine->stripes.count; i++)
-		se_region_add_region(&engine->dirty, &engine->stripes.items[i].changed);
+	for (int i = 0; i < engine->stripes.count; i++) {
+		struct se_stripe *stripe = &engine->stripes.items[i];
+
+		se_region_add_region(&engine->dirty, &stripe->changed);
+		if (!self->ready)
+			continue;
+		stripe->painted_x = engine->stripes.width; /* unless a tile of it is not exact */
+		stripe->painted_as = SE_PAINT_RGB;
+	}
 	for (int row = 0; row < self->tiles.rows && self->ready; row++)
 		for (int column = 0; column < self->tiles.columns; column++) {
 			const struct se_tile *tile = se_tile_at(&self->tiles, column, row);
 			struct se_rect rect = se_tile_rect(&self->tiles, column, row);
 			struct se_stripe *stripe;
 
-			if (!tile->dirty && (tile->state == SE_TILE_EXACT || tile->quality >= engine->settings.paint_over_jpeg_quality))
-				continue;
 			stripe = &engine->stripes.items[rect.y / engine->stripes.height]; /* heights are multiples of tiles */
+			if (tile->state != SE_TILE_EXACT)
+				stripe->painted_x = 0;
+			if (!tile->dirty && (tile->state == SE_TILE_EXACT || tile->quality >= enough))
+				continue;
 			if (tile->dirty) {
 				se_stripe_add_changed(stripe, rect);
 				se_region_add(&engine->dirty, rect);

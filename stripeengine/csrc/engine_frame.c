@@ -1,9 +1,4 @@
-/* engine_frame.c - mode h264: from changed stripes and due paint-overs to H.264 pictures; and for all modes, from ops to finished
- * messages. Engine thread; encoding in the pool.
- *
- * What is taken on for a frame leaves its stripe's lists when the job is made and returns to them if the job or the message
- * fails, so nothing is ever lost or sent twice.
- */
+/* engine_frame.c - from ops to finished messages, and what becomes of failures. Engine thread. */
 #include "engine_private.h"
 
 #include <string.h>
@@ -14,105 +9,6 @@
 /* Frames in a row before the engine gives up: in which everything failed, in which something did. */
 #define FAILURES_WHOLE 5
 #define FAILURES_PARTIAL 40
-
-/* Paint-overs a frame, so that a screen that stops at once is not one spike. */
-#define PAINTS 2
-
-static uint64_t trigger_us(const struct se_settings *settings)
-{
-	return (uint64_t)settings->paint_over_trigger_frames * 1000000u / (uint64_t)settings->framerate;
-}
-
-uint64_t se_engine_paint_due(const struct se_engine *self)
-{
-	uint64_t due = SE_NEVER;
-
-	for (int i = 0; i < self->stripes.count; i++) {
-		const struct se_stripe *stripe = &self->stripes.items[i];
-		uint64_t at = stripe->changed_us + trigger_us(&self->settings);
-
-		if (at < due && se_stripe_wants_paint(stripe, &self->settings))
-			due = at;
-	}
-	return due;
-}
-
-/* True if a key frame goes out in the best quality there is, so that nothing better follows. */
-static bool already_final(const struct se_settings *settings)
-{
-	return settings->paint_over && settings->h264_crf <= settings->paint_over_crf;
-}
-
-static int add_stripe(struct se_engine *self, struct se_stripe *stripe, bool paint)
-{
-	const struct se_settings *settings = &self->settings;
-	struct se_job *job = se_jobs_add(&self->jobs);
-
-	if (!job)
-		return SE_E_NOMEM;
-	job->rect = se_stripe_rect(&self->stripes, stripe);
-	job->stripe = stripe;
-	job->encoder = &stripe->encoder;
-	job->stream = (uint16_t)(stripe - self->stripes.items);
-	job->mode = SE_MODE_H264;
-	job->form = se_settings_h264_form(settings);
-	job->framerate = settings->framerate;
-	job->quality = paint ? settings->paint_over_crf : settings->h264_crf;
-	job->paint = paint;
-	job->changed = stripe->changed;
-	job->key = paint || stripe->key_due;
-	/* A delta leaves most of a stripe as it was: only a key frame can promise that all of it is final. */
-	job->final = paint || (job->key && already_final(settings));
-	se_region_clear(paint ? &stripe->lossy : &stripe->changed);
-	return SE_OK;
-}
-
-static int collect(struct se_engine *self, uint64_t now)
-{
-	int paints = PAINTS, code = SE_OK;
-
-	se_jobs_clear(&self->jobs, &self->reference);
-	for (int i = 0; i < self->stripes.count && code == SE_OK; i++) {
-		struct se_stripe *stripe = &self->stripes.items[i];
-
-		if (!se_region_empty(&stripe->changed)) {
-			code = add_stripe(self, stripe, false);
-		} else if (paints > 0 && se_stripe_wants_paint(stripe, &self->settings) &&
-		           stripe->changed_us + trigger_us(&self->settings) <= now) {
-			paints--;
-			code = add_stripe(self, stripe, true);
-		}
-	}
-	return code;
-}
-
-/* The message with this job was not made: its pixels are still due. */
-static void put_back(struct se_job *job)
-{
-	struct se_stripe *stripe = job->stripe;
-
-	stripe->key_due = true; /* the viewers lack a picture that the encoder may refer to */
-	if (job->paint)
-		se_stripe_add_lossy(stripe, job->rect, SE_STRIPE_FOREIGN);
-	else
-		se_stripe_add_changed(stripe, job->rect);
-}
-
-/* The message with this job is made: notes what it leaves to better. */
-static void settle(struct se_job *job, uint64_t now)
-{
-	struct se_stripe *stripe = job->stripe;
-
-	stripe->encoder_used_us = now;
-	if (job->is_key)
-		stripe->key_due = false;
-	if (job->final)
-		return;
-	if (job->is_key)
-		se_stripe_add_lossy(stripe, job->rect, job->quality);
-	for (int i = 0; i < job->changed.count && !job->is_key; i++)
-		se_stripe_add_lossy(stripe, job->changed.rects[i], job->quality);
-}
 
 static int reserve_slot(struct se_engine *self, size_t count)
 {
@@ -226,52 +122,4 @@ size_t se_engine_send(struct se_engine *self, const struct se_op *ops, size_t co
 	}
 	free(packed);
 	return sent;
-}
-
-static int finish(struct se_engine *self, uint64_t capture_us, uint64_t begun_us, bool changed)
-{
-	struct se_jobs *jobs = &self->jobs;
-	const char *text = "";
-	size_t bytes, sent;
-	uint64_t now;
-	int code;
-
-	sent = se_engine_send(self, jobs->ops, jobs->op_count, capture_us, begun_us, changed, &code, &bytes);
-	if (code < 0)
-		text = se_error_message();
-	now = se_now_us();
-	for (size_t i = 0; i < jobs->op_count; i++)
-		if (i < sent)
-			settle(&jobs->items[jobs->op_jobs[i]], now);
-		else
-			put_back(&jobs->items[jobs->op_jobs[i]]);
-	for (size_t i = 0; i < jobs->count; i++) {
-		if (jobs->items[i].code == SE_OK)
-			continue;
-		put_back(&jobs->items[i]);
-		code = jobs->items[i].code;
-		text = jobs->items[i].text;
-	}
-	return se_engine_judge(self, code, text, sent > 0);
-}
-
-int se_engine_build(struct se_engine *self, uint64_t capture_us, uint64_t begun_us)
-{
-	bool changed = se_stripes_changed(&self->stripes);
-	struct se_jobs *jobs = &self->jobs;
-	int code;
-
-	/* Out of memory while collecting: what has no job yet has stayed in its stripe. */
-	code = collect(self, begun_us);
-	if (jobs->count == 0)
-		return se_engine_judge(self, code, "out of memory", false);
-	code = se_jobs_run(jobs, &self->helper_cpu_ns);
-	if (code < 0) {
-		for (size_t i = 0; i < jobs->count; i++)
-			put_back(&jobs->items[i]);
-		code = se_engine_judge(self, code, "out of memory", false);
-		return code < 0 ? code : 1;
-	}
-	code = finish(self, capture_us, begun_us, changed);
-	return code < 0 ? code : 1;
 }

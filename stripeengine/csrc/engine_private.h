@@ -3,7 +3,8 @@
  * engine.c           what callers on any thread may do: life cycle, take, settings, snapshot requests, counters
  * engine_loop.c      the engine's thread: waiting, pacing, when to do what
  * engine_capture.c   from damage to changed rectangles and the reference picture
- * engine_frame.c     from changed stripes and due paint-overs to finished messages in mode h264; from ops to messages in all
+ * engine_stripes.c   mode h264: from changed stripes and due paint-overs to ops
+ * engine_frame.c     from ops to finished messages
  * engine_snapshot.c  the whole picture for a newcomer
  * engine_auto.c      modes jpeg, auto and lossless, which choose a form for each change (auto_mode.h)
  *
@@ -70,7 +71,7 @@ struct se_engine {
 	struct se_picture reference;
 	struct se_stripes stripes;
 	struct se_jobs jobs;
-	struct se_auto automatic; /* modes jpeg, auto and lossless; empty in h264 */
+	struct se_auto automatic; /* modes jpeg, auto and lossless; in h264 only its lists of a frame are used */
 	bool copies_waiting;      /* the newest messages hold copies: who starts between them would copy twice */
 	struct se_image image;   /* what was captured last; valid until the source is polled */
 	struct se_region dirty;  /* may have changed since the last capture */
@@ -103,9 +104,14 @@ int se_engine_capture(struct se_engine *self, bool scan, uint64_t now);
  * or encoded before it has succeeded. */
 int se_engine_layout(struct se_engine *self);
 
-/* engine_frame.c, mode h264: encodes what has changed and which paint-overs are due, and hands out the messages. Returns 1 if there was
+/* engine_stripes.c, mode h264: encodes what has changed and which paint-overs are due, and hands out the messages. Returns 1 if there was
  * anything to encode, 0 if not, a negative code when it has failed for good. */
 int se_engine_build(struct se_engine *self, uint64_t capture_us, uint64_t begun_us);
+
+/* When the next paint-over is due, or SE_NEVER. */
+uint64_t se_engine_paint_due(const struct se_engine *self);
+
+/* engine_frame.c */
 
 /* Packs ops into messages and hands them out; `changed` notes the latency. Returns how many ops are in them; of fewer than
  * `count`, *code tells why. *bytes is the messages' size. */
@@ -115,9 +121,6 @@ size_t se_engine_send(struct se_engine *self, const struct se_op *ops, size_t co
 /* Failures are retried with the next frame, until there were too many in a row: then negative. `code` is that of one of the
  * failures, `partial` that something was sent all the same. */
 int se_engine_judge(struct se_engine *self, int code, const char *text, bool partial);
-
-/* When the next paint-over is due, or SE_NEVER. */
-uint64_t se_engine_paint_due(const struct se_engine *self);
 
 /* engine_auto.c: as se_engine_build, for the other modes. */
 int se_engine_auto_build(struct se_engine *self, uint64_t capture_us, uint64_t now);

@@ -33,7 +33,7 @@ static int collect(struct se_engine *self, int quality)
 			return SE_E_NOMEM;
 		job->rect = (struct se_rect){ 0, y, self->reference.width, rest < BAND_ROWS ? rest : BAND_ROWS };
 		job->mode = SE_MODE_JPEG;
-		job->chroma = settings->chroma;
+		job->chroma = se_settings_rest_chroma(settings);
 		job->quality = quality;
 	}
 	return SE_OK;
@@ -81,6 +81,14 @@ static int pack(struct se_engine *self, struct se_snapshot_request *request, con
 	return SE_OK;
 }
 
+/* True if much of what viewers have may be exact: then a newcomer is to have it so too. */
+static bool in_forms(const struct se_engine *self)
+{
+	if (self->settings.mode != SE_MODE_AUTO && !se_settings_end_exact(&self->settings))
+		return false;
+	return self->automatic.ready || !se_mode_is_tiled(self->settings.mode);
+}
+
 void se_engine_answer_snapshot(struct se_engine *self, struct se_snapshot_request *request, uint32_t as_of)
 {
 	uint64_t begun_us = se_now_us();
@@ -91,7 +99,7 @@ void se_engine_answer_snapshot(struct se_engine *self, struct se_snapshot_reques
 	/* Just resized: messages that wait are of the old size and must not follow; the next one brings everything. */
 	if (self->refresh || self->copies_waiting)
 		as_of = self->frame_id;
-	if (se_mode_is_tiled(self->settings.mode) && self->settings.mode != SE_MODE_JPEG && self->automatic.ready && !self->refresh) {
+	if (in_forms(self) && !self->refresh) {
 		code = se_engine_auto_snapshot(self, request->quality);
 		ops = self->automatic.ops;
 		count = self->automatic.op_count;

@@ -26,6 +26,8 @@ static const struct {
 	{ "repair_delay_ms", offsetof(struct se_settings, repair_delay_ms), 20, 5000 },
 	{ "max_kbps", offsetof(struct se_settings, max_kbps), 0, 1000000 },
 	{ "colour_range", offsetof(struct se_settings, colour_range), SE_RANGE_LIMITED, SE_RANGE_FULL },
+	{ "paint_over_colour", offsetof(struct se_settings, paint_over_colour), SE_PAINT_SAME, SE_PAINT_RGB },
+	{ "motion_coarser", offsetof(struct se_settings, motion_coarser), 0, 12 },
 };
 
 int se_settings_check(const struct se_settings *settings)
@@ -59,6 +61,24 @@ struct se_h264_form se_settings_h264_form(const struct se_settings *settings)
 	if (settings->colour_space == 601)
 		colour = full ? SE_COLOUR_601_FULL : SE_COLOUR_601_LIMITED;
 	return (struct se_h264_form){ settings->chroma, colour };
+}
+
+int se_settings_paint_colour(const struct se_settings *settings)
+{
+	if (!settings->paint_over || (settings->paint_over_colour == SE_PAINT_444 && settings->chroma == 444))
+		return SE_PAINT_SAME;
+	return settings->paint_over_colour;
+}
+
+int se_settings_rest_chroma(const struct se_settings *settings)
+{
+	return se_settings_paint_colour(settings) == SE_PAINT_SAME ? settings->chroma : 444;
+}
+
+bool se_settings_end_exact(const struct se_settings *settings)
+{
+	return settings->mode == SE_MODE_LOSSLESS || (settings->mode == SE_MODE_AUTO && settings->lossless_when_still) ||
+	       se_settings_paint_colour(settings) == SE_PAINT_RGB;
 }
 
 /* The smallest multiple of 16 that cuts `height` into at most `count` stripes. */

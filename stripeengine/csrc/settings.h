@@ -21,6 +21,16 @@ static inline bool se_mode_is_tiled(int mode)
 /* What H.264 streams are made of. */
 struct se_h264_form se_settings_h264_form(const struct se_settings *settings);
 
+/* In which colours what is at rest is painted over: enum se_paint_colour. SE_PAINT_SAME also if it is not, or if 4:4:4 is what all is
+ * sent in. */
+int se_settings_paint_colour(const struct se_settings *settings);
+
+/* Colour resolution of JPEGs that nothing better follows. */
+int se_settings_rest_chroma(const struct se_settings *settings);
+
+/* True if what has losses is sent exactly once it is at rest. */
+bool se_settings_end_exact(const struct se_settings *settings);
+
 /* Height of a stripe, a multiple of 16, for a picture of that height. Never depends on the machine. */
 int se_settings_stripe_height(const struct se_settings *settings, int picture_height);
 

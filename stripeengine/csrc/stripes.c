@@ -25,6 +25,24 @@ bool se_stripe_wants_paint(const struct se_stripe *self, const struct se_setting
 	return settings->paint_over && !se_region_empty(&self->lossy) && self->lossy_crf > settings->paint_over_crf;
 }
 
+bool se_stripe_wants_colour(const struct se_stripe *self, const struct se_settings *settings, int width)
+{
+	int colour = se_settings_paint_colour(settings);
+
+	return colour != SE_PAINT_SAME && (self->painted_as < colour || self->painted_x < width) &&
+	       !se_stripe_wants_paint(self, settings);
+}
+
+bool se_stripes_are_exact(const struct se_stripes *self, struct se_rect rect)
+{
+	int last = (rect.y + rect.h - 1) / self->height;
+
+	for (int i = rect.y / self->height; i <= last; i++)
+		if (self->items[i].painted_as != SE_PAINT_RGB || self->items[i].painted_x < rect.x + rect.w)
+			return false;
+	return true;
+}
+
 bool se_stripes_changed(const struct se_stripes *self)
 {
 	for (int i = 0; i < self->count; i++)
@@ -72,6 +90,10 @@ uint64_t se_stripes_release_encoders(struct se_stripes *self, uint64_t now)
 /* What an old stripe owes goes to those of the new ones that cover the place. */
 static void inherit(struct se_stripe *stripe, struct se_rect area, const struct se_stripe *old)
 {
+	if (area.y >= old->y + old->h || old->y >= area.y + area.h)
+		return;
+	stripe->painted_x = old->painted_x < stripe->painted_x ? old->painted_x : stripe->painted_x;
+	stripe->painted_as = old->painted_as < stripe->painted_as ? old->painted_as : stripe->painted_as;
 	for (int i = 0; i < old->changed.count; i++)
 		se_stripe_add_changed(stripe, se_rect_intersect(old->changed.rects[i], area));
 	for (int i = 0; i < old->lossy.count; i++) {
@@ -98,6 +120,8 @@ int se_stripes_layout(struct se_stripes *self, int width, int picture_height, in
 
 		stripe->y = i * stripe_height;
 		stripe->h = rest < stripe_height ? rest : stripe_height;
+		stripe->painted_x = fresh ? 0 : width;
+		stripe->painted_as = fresh ? SE_PAINT_SAME : SE_PAINT_RGB;
 		for (int j = 0; !fresh && j < self->count; j++)
 			inherit(stripe, (struct se_rect){ 0, stripe->y, width, stripe->h }, &self->items[j]);
 	}

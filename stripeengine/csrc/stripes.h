@@ -18,6 +18,12 @@ struct se_stripe {
 	struct se_region changed; /* captured, not sent yet */
 	struct se_region lossy;   /* mode h264: sent, and worth a paint-over */
 	int lossy_crf;            /* the worst it was sent with, or SE_STRIPE_FOREIGN */
+	struct se_region unfed;   /* mode h264: changed since the encoder's last picture, and sent in another form */
+	int painted_x;            /* mode h264: columns before that are painted over in the colours of painted_as */
+	int painting_x;           /* the same once the frame being made is sent; 0: it paints none */
+	uint8_t painted_as;       /* enum se_paint_colour */
+	double rate;              /* mode h264: how often a second all of it changes, as of rate_us */
+	uint64_t rate_us;
 	uint64_t changed_us;      /* when it last differed */
 	uint64_t hash;            /* of the rows at the last scan, if hash_valid: they equalled the reference then and it has
 	                             not been written since */
@@ -57,7 +63,13 @@ void se_stripe_add_changed(struct se_stripe *self, struct se_rect rect);
 /* Notes that `rect` was sent with that rate factor, or in another mode (SE_STRIPE_FOREIGN), which a paint-over can better. */
 void se_stripe_add_lossy(struct se_stripe *self, struct se_rect rect, int crf);
 
-/* True if the stripe has lossy pixels that a paint-over with these settings would better. */
+/* True if the stripe has lossy pixels that a paint-over with these settings would better: that is a key frame. */
 bool se_stripe_wants_paint(const struct se_stripe *self, const struct se_settings *settings);
+
+/* True if, after that, a paint-over in better colours than the stream's is due. */
+bool se_stripe_wants_colour(const struct se_stripe *self, const struct se_settings *settings, int width);
+
+/* True if all of `rect` (not empty) has been painted over exactly. */
+bool se_stripes_are_exact(const struct se_stripes *self, struct se_rect rect);
 
 #endif

@@ -11,6 +11,12 @@
 #define SE_TILE 16
 #define SE_TILE_STRETCHED 0 /* as `quality`: from a payload of fewer pixels */
 
+/* What a JPEG of that quality, 1..100, and colour resolution is worth: 2..201, full resolution breaks ties. */
+static inline int se_tile_quality(int quality, int chroma)
+{
+	return quality * 2 + (chroma == 444);
+}
+
 enum se_tile_state {
 	SE_TILE_EXACT,
 	SE_TILE_LOSSY,   /* from JPEG */
@@ -22,7 +28,7 @@ enum se_tile_state {
 struct se_tile {
 	uint64_t changed_us; /* when it was last seen to differ */
 	uint8_t state;       /* enum se_tile_state */
-	uint8_t quality;     /* of JPEG, the worst; of H.264 what a repair as JPEG must exceed; else 0 */
+	uint8_t quality;     /* se_tile_quality() of JPEG, the worst; of H.264 what a repair as JPEG must exceed; else 0 */
 	bool dirty;          /* the viewers' pixels differ from the captured ones inside the box */
 	bool taken;          /* dirty, and on its way: the frame being made sends it */
 	uint8_t x0, y0, x1, y1; /* the box, inside the tile, ends excluded */

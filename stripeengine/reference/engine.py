@@ -3,7 +3,7 @@
 One thread owns an engine; `step` does all the work and blocks for as long as the encoders take. Nothing here is
 clever: whole rows are compared, every picture is encoded from the source, and an H.264 stream that was painted over
 starts again with a key frame. Mode auto is JPEG that ends exact (`lossless_when_still`), mode lossless is one batch of
-rectangles a message; neither copies, and `max_kbps` is not honoured.
+rectangles a message; neither copies. `max_kbps` and `motion_coarser` are not honoured.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from .. import wire
 from ..colour import Colour
 from ..errors import EngineError
 from ..lossless import encode_batch
-from ..settings import EngineSettings
+from ..settings import EngineSettings, setting
 from .encoders import VideoEncoder, encode_jpeg
+from .ops import Encoded, fill_messages
 from .source import Source
 from .stripes import MACROBLOCK, Stripe, changed_rectangle, rows_of, stripe_height, union
 
@@ -36,20 +37,9 @@ Rectangle = tuple[int, int, int, int]
 
 _KEY_FRAME_INTERVAL: Final = 1.0  # seconds between key frames on demand
 _CLOCK_GRAIN: Final = 1e-6  # seconds; sums of periods are not exact
+PAINT_COLOURS: Final = setting("paint_over_colour").choices  # the better the later
 _LOSSLESS_PIXELS: Final = 49152  # of 4 bytes at worst: a batch of one rectangle fits a message
 _OP_ROOM: Final = wire.MESSAGE_AIM - wire.HEADER_SIZE - wire.OP_SIZE
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """One op before its place in a message is known. ``size`` is the decoded payload's."""
-
-    kind: int
-    flags: int
-    stream: int
-    rectangle: Rectangle
-    size: tuple[int, int]
-    payload: bytes
 
 
 @dataclass(slots=True)
@@ -175,7 +165,7 @@ class ReferenceEngine:
         try:
             resized = self._follow_size(now)
             encoded = self._encode_changes(now)
-            if self._settings.paint_over or self._ends_exact:
+            if self._settings.paint_over or self._settings.ends_exact:
                 encoded += self._paint_over(now)
             if not encoded and not resized:
                 return False
@@ -202,10 +192,10 @@ class ReferenceEngine:
         encoded = [
             part
             for y in range(0, height, 64)
-            for part in self._jpeg((0, y, width, min(64, height - y)), quality, wire.FINAL)
+            for part in self._jpeg((0, y, width, min(64, height - y)), quality, wire.FINAL, settings.rest_chroma)
         ]
         now = time.monotonic_ns() // 1000
-        groups = _fill_messages(encoded)
+        groups = fill_messages(encoded)
         return [
             bytes(self._pack(group, wire.SNAPSHOT, wire.MORE if part < len(groups) else 0, now, now))
             for part, group in enumerate(groups, 1)
@@ -265,13 +255,14 @@ class ReferenceEngine:
                 raise EngineError("two equal stripes have different hashes")
             x, y, w, h = changed
             self._sent[rows] = picture[rows]
-            stripe.digest, stripe.changed_at = digest, now
+            stripe.digest, stripe.changed_at, stripe.painted = digest, now, "same"
             if settings.mode == "lossless":
                 area, better = (x, y + stripe.y, w, h), False
                 encoded += self._lossless(area)
             elif settings.mode != "h264":
                 area = (x, y + stripe.y, w, h)
-                better = self._ends_exact or settings.paint_over_jpeg_quality > settings.jpeg_quality
+                better = settings.ends_exact or self._rest_quality > settings.jpeg_quality
+                better = better or settings.rest_chroma != settings.chroma
                 final = settings.paint_over and not better
                 encoded += self._jpeg(area, settings.jpeg_quality, wire.FINAL if final else 0)
             else:
@@ -287,30 +278,39 @@ class ReferenceEngine:
         """Encode stripes that have come to rest once more: all of them as JPEG, one a frame as H.264 key frame."""
         settings = self._settings
         rest = settings.paint_over_trigger_frames / settings.framerate
-        if self._ends_exact:
+        if settings.mode == "lossless" or (settings.mode == "auto" and settings.ends_exact):
             rest = settings.repair_delay_ms / 1000 if settings.mode == "auto" else 0.0
         encoded: list[Encoded] = []
         for stripe in self._stripes:
-            if stripe.unrefined is None or now - stripe.changed_at + _CLOCK_GRAIN < rest:
-                continue
-            if settings.mode != "h264":
-                if self._ends_exact:
-                    encoded += self._lossless(stripe.unrefined)
-                else:
-                    encoded += self._jpeg(stripe.unrefined, settings.paint_over_jpeg_quality, wire.FINAL)
+            due = now - stripe.changed_at + _CLOCK_GRAIN >= rest
+            if settings.mode == "h264":
+                if due and stripe.unrefined is not None:
+                    stripe.encoder, stripe.unrefined, stripe.painted = None, None, "same"
+                    final = wire.FINAL if settings.paint_colour == "same" else 0
+                    return [*encoded, self._video(stripe, settings.paint_over_crf, final)]
+                if due and PAINT_COLOURS.index(stripe.painted) < PAINT_COLOURS.index(settings.paint_colour):
+                    stripe.painted = settings.paint_colour
+                    encoded += self._at_rest((0, stripe.y, self._sent.shape[1], stripe.height))
+            elif due and stripe.unrefined is not None:
+                encoded += self._at_rest(stripe.unrefined)
                 stripe.unrefined = None
-                continue
-            stripe.encoder = None
-            encoded.append(self._video(stripe, settings.paint_over_crf, wire.FINAL))
-            stripe.unrefined = None
-            break
         return encoded
 
     @property
-    def _ends_exact(self) -> bool:
-        """Whether what stands still is sent without losses."""
+    def _rest_quality(self) -> int:
+        """JPEG quality of what is at rest, at least that of what moves if only colours get better."""
         settings = self._settings
-        return settings.mode == "lossless" or (settings.mode == "auto" and settings.lossless_when_still)
+        if settings.rest_chroma == settings.chroma:
+            return settings.paint_over_jpeg_quality
+        return max(settings.paint_over_jpeg_quality, settings.jpeg_quality)
+
+    def _at_rest(self, area: Rectangle) -> list[Encoded]:
+        """Encode what was last sent of ``area`` as well as it will be: exactly or as JPEG."""
+        settings = self._settings
+        if settings.ends_exact:
+            return self._lossless(area)
+        quality = settings.paint_over_jpeg_quality if settings.mode == "h264" else self._rest_quality
+        return self._jpeg(area, quality, wire.FINAL, settings.rest_chroma)
 
     def _lossless(self, area: Rectangle) -> list[Encoded]:
         """Encode what was last sent of ``area`` exactly, in parts of which each fits a message: a batch each."""
@@ -324,17 +324,17 @@ class ReferenceEngine:
             for top in range(y, y + h, rows)
         ]  # fmt: skip
 
-    def _jpeg(self, area: Rectangle, quality: int, flags: int) -> list[Encoded]:
+    def _jpeg(self, area: Rectangle, quality: int, flags: int, chroma: str | None = None) -> list[Encoded]:
         """Encode what was last sent of ``area``, in halves if one picture would not fit a message."""
         x, y, w, h = area
-        chroma = self._settings.chroma
+        chroma = chroma or self._settings.chroma
         payload = encode_jpeg(self._sent[y : y + h, x : x + w], quality, chroma)
         if len(payload) > _OP_ROOM and max(w, h) > MACROBLOCK:
             half = -(-max(w, h) // (2 * MACROBLOCK)) * MACROBLOCK
             cuts = [(x, y, half, h), (x + half, y, w - half, h)]
             if h > w:
                 cuts = [(x, y, w, half), (x, y + half, w, h - half)]
-            return [part for cut in cuts for part in self._jpeg(cut, quality, flags)]
+            return [part for cut in cuts for part in self._jpeg(cut, quality, flags, chroma)]
         flags |= wire.CHROMA_444 if chroma == "444" else 0
         return [Encoded(wire.JPEG, flags, 0, area, (w, h), payload)]
 
@@ -358,7 +358,7 @@ class ReferenceEngine:
 
     def _finish(self, encoded: list[Encoded], started: int, flags: int) -> None:
         """Queue the frames: several with consecutive ids if one would be too large."""
-        for group in _fill_messages(encoded):
+        for group in fill_messages(encoded):
             self._frame_id += 1
             message = self._pack(group, wire.FRAME, flags, started, time.monotonic_ns() // 1000)
             self._finished.append(message)
@@ -389,21 +389,3 @@ class ReferenceEngine:
 
 def _digest(rows: Pixels) -> int:
     return xxhash.xxh3_64_intdigest(rows.tobytes())
-
-
-def _fill_messages(encoded: list[Encoded]) -> list[list[Encoded]]:
-    """Group ops, in order, into messages of at most `wire.MESSAGE_AIM` bytes; one too large for that goes alone.
-
-    A message holds one lossless batch at most.
-    """
-    groups: list[list[Encoded]] = [[]]
-    size = wire.HEADER_SIZE
-    for item in encoded:
-        cost = wire.OP_SIZE + len(item.payload)
-        full = size + cost > wire.MESSAGE_AIM or len(groups[-1]) == wire.MAX_OPS
-        if groups[-1] and (full or (item.kind == wire.LOSSLESS and any(e.kind == wire.LOSSLESS for e in groups[-1]))):
-            groups.append([])
-            size = wire.HEADER_SIZE
-        groups[-1].append(item)
-        size += cost
-    return groups

@@ -39,6 +39,8 @@ class Stripe:
     encoder_settings: tuple[int, str, Colour] | None = None
     """Rate factor, chroma and colour ``encoder`` was opened with."""
     key_due: bool = False
+    painted: str = "same"
+    """Mode h264: in which colours all of it was painted over since it last changed: a `paint_over_colour`."""
 
 
 def stripe_height(settings: EngineSettings, picture_height: int) -> int:

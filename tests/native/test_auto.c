@@ -28,7 +28,7 @@ struct scene {
 static void open_scene(struct scene *self, int mode, int width, int height)
 {
 	memset(self, 0, sizeof *self);
-	self->settings = (struct se_settings){ mode, 420, 120, 60, 1, 92, 5, 28, 18, 0, 0, 1, 60, 0, 709, SE_RANGE_LIMITED };
+	self->settings = (struct se_settings){ mode, 420, 120, 60, 1, 92, 5, 28, 18, 0, 0, 1, 60, 0, 709, SE_RANGE_LIMITED, SE_PAINT_SAME, 4 };
 	self->seed = 7;
 	viewer_open(&self->viewer);
 	self->source = se_framebuffer_source_new(width, height);
@@ -276,6 +276,8 @@ static void random_settings(struct scene *self, bool any_mode)
 		s->mode = SE_MODE_JPEG;
 	s->chroma = draw(&self->seed) % 2 ? 420 : 444;
 	s->colour_space = draw(&self->seed) % 2 ? 709 : 601;
+	s->paint_over_colour = draw_between(&self->seed, SE_PAINT_SAME, SE_PAINT_RGB);
+	s->motion_coarser = draw_between(&self->seed, 0, 12);
 	s->colour_range = draw_between(&self->seed, SE_RANGE_LIMITED, SE_RANGE_FULL);
 	s->jpeg_quality = draw_between(&self->seed, 10, 95);
 	s->h264_crf = draw_between(&self->seed, 20, 40);

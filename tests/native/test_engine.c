@@ -8,7 +8,7 @@
 #include "frame.h"
 #include "viewer.h"
 
-static const struct se_settings plain = { SE_MODE_JPEG, 444, 60, 95, 0, 96, 6, 25, 18, 0, 1000, 1, 200, 0, 709, SE_RANGE_LIMITED };
+static const struct se_settings plain = { SE_MODE_JPEG, 444, 60, 95, 0, 96, 6, 25, 18, 0, 1000, 1, 200, 0, 709, SE_RANGE_LIMITED, SE_PAINT_SAME, 4 };
 
 static bool wait_readable(struct se_engine *engine, int ms)
 {

@@ -20,7 +20,7 @@ struct scene {
 
 static void open_scene(struct scene *self, int mode)
 {
-	struct se_settings settings = { mode, 444, 240, 60, 1, 97, 3, 30, 15, 0, 1000, 1, 200, 0, 709, SE_RANGE_LIMITED };
+	struct se_settings settings = { mode, 444, 240, 60, 1, 97, 3, 30, 15, 0, 1000, 1, 200, 0, 709, SE_RANGE_LIMITED, SE_PAINT_SAME, 4 };
 
 	memset(self, 0, sizeof *self);
 	self->seed = 5;
@@ -100,7 +100,7 @@ static void check_for_good(int mode, int memory, int codec, const char *reason)
 
 static void check_constructors(void)
 {
-	struct se_settings settings = { SE_MODE_JPEG, 444, 240, 60, 1, 97, 3, 30, 15, 0, 1000, 1, 200, 0, 709, SE_RANGE_LIMITED };
+	struct se_settings settings = { SE_MODE_JPEG, 444, 240, 60, 1, 97, 3, 30, 15, 0, 1000, 1, 200, 0, 709, SE_RANGE_LIMITED, SE_PAINT_SAME, 4 };
 	struct se_source *source = se_framebuffer_source_new(64, 64);
 
 	failing_every(1, 0);

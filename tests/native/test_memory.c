@@ -58,11 +58,21 @@ static void check_text(int code)
 		CHECK(object, "%s", se_error_message()); \
 	} while (0)
 
-static void open_scene(struct scene *self, int mode)
+/* In h264 the picture ends exact, for the viewer decodes no H.264. */
+static struct se_settings settings_of(int mode, int stripe_height)
 {
 	struct se_settings settings = base;
 
 	settings.mode = mode;
+	settings.stripe_height = stripe_height;
+	settings.paint_over_colour = mode == SE_MODE_H264 ? SE_PAINT_RGB : SE_PAINT_SAME;
+	return settings;
+}
+
+static void open_scene(struct scene *self, int mode)
+{
+	struct se_settings settings = settings_of(mode, 0);
+
 	*self = (struct scene){ .mode = mode, .tolerance = mode == SE_MODE_JPEG ? 24 : 0, .seed = 3 };
 	failing_spare(true);
 	viewer_open(&self->viewer);
@@ -100,20 +110,11 @@ static bool at_rest(const struct scene *self)
 	return has_size(self) && viewer_difference(&self->viewer, &self->picture) <= self->tolerance;
 }
 
-/* The viewer does not decode H.264: there a picture of the source's size and a better key frame must do. */
 static void settle(struct scene *self, const char *what)
 {
-	uint64_t key_frames = self->viewer.key_frames;
-
 	CHECK(se_framebuffer_source_submit(self->source, self->picture.pixels, self->picture.stride * (size_t)self->picture.height,
 	                                   SE_FORMAT_BGRX, NULL, 0) == SE_OK,
 	      "%s", se_error_message());
-	if (self->mode == SE_MODE_H264) {
-		for (int i = 0; i < PATIENCE_MS / 5 && !(self->viewer.key_frames > key_frames && has_size(self)); i++)
-			take_all(self, 5);
-		CHECK(self->viewer.key_frames > key_frames && has_size(self), "%s: no picture", what);
-		return;
-	}
 	for (int i = 0; i < PATIENCE_MS / 5 && !at_rest(self); i++)
 		take_all(self, 5);
 	CHECK(at_rest(self), "mode %d, %s: the picture at rest is %d off", self->mode, what,
@@ -174,10 +175,9 @@ static void snapshot(struct scene *self)
 
 static void update(struct scene *self, int mode, int stripe_height)
 {
-	struct se_settings settings = base;
+	struct se_settings settings = settings_of(mode, stripe_height);
 
-	settings.mode = self->mode = mode;
-	settings.stripe_height = stripe_height;
+	self->mode = mode;
 	CHECK(se_engine_update(self->engine, &settings) == SE_OK, "%s", se_error_message());
 }
 

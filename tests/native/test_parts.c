@@ -333,7 +333,7 @@ void test_frame(void)
 
 void test_settings(void)
 {
-	struct se_settings good = { SE_MODE_JPEG, 420, 60, 70, 1, 92, 15, 25, 18, 0, 1000, 1, 200, 0, 709, SE_RANGE_LIMITED }, bad;
+	struct se_settings good = { SE_MODE_JPEG, 420, 60, 70, 1, 92, 15, 25, 18, 0, 1000, 1, 200, 0, 709, SE_RANGE_LIMITED, SE_PAINT_SAME, 4 }, bad;
 
 	CHECK(se_settings_check(&good) == SE_OK, "%s", se_error_message());
 	CHECK(se_settings_stripe_height(&good, 1080) == 64, "JPEG");

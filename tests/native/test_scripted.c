@@ -193,7 +193,7 @@ static void check_death(struct scripted *self, struct se_engine *engine)
 
 void test_scripted(void)
 {
-	struct se_settings settings = { SE_MODE_JPEG, 444, 120, 95, 0, 96, 6, 25, 18, 0, 300, 1, 200, 0, 709, SE_RANGE_LIMITED };
+	struct se_settings settings = { SE_MODE_JPEG, 444, 120, 95, 0, 96, 6, 25, 18, 0, 300, 1, 200, 0, 709, SE_RANGE_LIMITED, SE_PAINT_SAME, 4 };
 	struct scripted self = { .base = { &vtable }, .fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) };
 	struct se_engine *engine;
 	struct viewer viewer;

@@ -34,6 +34,8 @@ static void random_settings(struct session *self)
 		        : se_has_h264() && draw(seed) % 4 ? SE_MODE_H264 : SE_MODE_JPEG,
 		.chroma = draw(seed) % 2 ? 420 : 444,
 		.colour_space = draw(seed) % 2 ? 709 : 601,
+		.paint_over_colour = draw_between(seed, SE_PAINT_SAME, SE_PAINT_RGB),
+		.motion_coarser = draw_between(seed, 0, 12),
 		.colour_range = draw_between(seed, SE_RANGE_LIMITED, SE_RANGE_FULL),
 		.framerate = draw_between(seed, 30, 240),
 		.jpeg_quality = draw_between(seed, 1, 100),
@@ -109,7 +111,7 @@ static void snapshot(struct session *self)
 static void *drive(void *argument)
 {
 	struct session *self = argument;
-	struct se_settings last = { SE_MODE_JPEG, 444, 120, 60, 1, 97, 3, 25, 18, 0, 1000, 1, 200, 0, 709, SE_RANGE_LIMITED };
+	struct se_settings last = { SE_MODE_JPEG, 444, 120, 60, 1, 97, 3, 25, 18, 0, 1000, 1, 200, 0, 709, SE_RANGE_LIMITED, SE_PAINT_SAME, 4 };
 
 	for (int step = 0; step < STEPS; step++) {
 		switch (draw(&self->seed) % 16) {
@@ -190,7 +192,7 @@ static void check_end(struct session *self, int index)
 void test_stress(void)
 {
 	static struct session sessions[ENGINES];
-	struct se_settings first = { SE_MODE_JPEG, 420, 60, 70, 1, 92, 5, 25, 18, 0, 100, 1, 200, 0, 709, SE_RANGE_LIMITED };
+	struct se_settings first = { SE_MODE_JPEG, 420, 60, 70, 1, 92, 5, 25, 18, 0, 100, 1, 200, 0, 709, SE_RANGE_LIMITED, SE_PAINT_SAME, 4 };
 
 	for (int i = 0; i < ENGINES; i++) {
 		struct session *self = &sessions[i];

@@ -23,6 +23,7 @@ from stripeengine import wire
 from stripeengine.colour import Colour
 from stripeengine.decoding.h264 import VideoStream
 from stripeengine.reference.encoders import VideoEncoder
+from stripeengine.settings import EngineSettings
 
 Pixels = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.float64]
@@ -108,15 +109,15 @@ def h264_bound(source: Pixels, crf: int, chroma: str, colour: Colour) -> float:
     return min(4 * rms(decoded, source) + 6, 90.0)
 
 
-def op_bound(op: wire.Op, source: Pixels, values: dict[str, object]) -> float:
+def op_bound(op: wire.Op, source: Pixels, values: EngineSettings) -> float:
     """Return the bound for one op of an engine with these settings; ``source`` is the op's rectangle of the picture."""
-    final = bool(op.flags & wire.FINAL)
-    chroma = str(values["chroma"])
+    final = bool(op.flags & wire.FINAL) and values.paint_over
     if op.kind in (wire.FILL, wire.LOSSLESS):
         return 0.0
     if op.kind == wire.JPEG:
-        normal, better = int(str(values["jpeg_quality"])), int(str(values["paint_over_jpeg_quality"]))
-        return jpeg_bound(source, max(normal, better) if final and values["paint_over"] else normal, chroma)
-    normal, better = int(str(values["h264_crf"])), int(str(values["paint_over_crf"]))
-    crf = min(normal, better) if final and values["paint_over"] else normal
-    return h264_bound(source, crf, chroma, Colour(str(values["colour_space"]), str(values["colour_range"])))
+        moving = values.jpeg_quality - values.motion_coarser * 15 // 4
+        moving = min(max(moving, 10), values.jpeg_quality)
+        quality = max(values.jpeg_quality, values.paint_over_jpeg_quality) if final else moving
+        return jpeg_bound(source, quality, values.rest_chroma if final else values.chroma)
+    crf = min(values.h264_crf, values.paint_over_crf) if final else values.h264_crf + values.motion_coarser
+    return h264_bound(source, min(crf, 50), values.chroma, Colour.of(values))

@@ -193,6 +193,8 @@ class Watcher:
         assert self.pipeline.engine.settings == self.settings
         if self.settings.paint_over_jpeg_quality > before.paint_over_jpeg_quality:
             self._allow(self._touched.any(axis=1))  # what is at rest may be painted over once more
+        if self.settings.paint_colour != "same":
+            self._allow(self._touched.any(axis=1))  # in better colours
         self._history.append(self.settings)
         self._allow(self._allowed)
 
@@ -326,7 +328,7 @@ class Watcher:
         errors = [rms(shown, picture[y : y + h, x : x + w]) for picture in candidates]
         nearest = errors.index(min(errors))
         source = candidates[nearest][y : y + h, x : x + w]
-        bound = max(op_bound(op, source, settings.as_dict()) for settings in self._history)
+        bound = max(op_bound(op, source, settings) for settings in self._history)
         assert errors[nearest] <= bound, f"{what}: {op} differs from its source by {errors[nearest]:.1f} > {bound:.1f}"
         return nearest == 0
 

@@ -175,6 +175,8 @@ class _Author:
             "jpeg_quality": lambda: dice.randint(1, 100),
             "paint_over": lambda: dice.random() < 0.5,
             "paint_over_jpeg_quality": lambda: dice.randint(1, 100),
+            "paint_over_colour": lambda: dice.choice(("same", "444", "rgb")),
+            "motion_coarser": lambda: dice.randint(0, 12),
             "paint_over_trigger_frames": lambda: dice.randint(1, 12),
             "h264_crf": lambda: dice.randint(5, 50),
             "paint_over_crf": lambda: dice.randint(5, 50),

@@ -129,6 +129,8 @@ def random_settings(random_: random.Random) -> EngineSettings:
         jpeg_quality=random_.randint(10, 95),
         h264_crf=random_.randint(20, 45),
         paint_over=random_.random() < 0.8,
+        paint_over_colour=random_.choice(["same", "444", "rgb"]),
+        motion_coarser=random_.randint(0, 12),
         stripe_height=16 * random_.randint(0, 6),
         lossless_when_still=random_.random() < 0.8,
         repair_delay_ms=random_.randint(20, 200),

@@ -84,6 +84,8 @@ changes = st.one_of(
     st.fixed_dictionaries({"stripe_height": st.sampled_from((0, 16, 32, 80, 256))}),
     st.fixed_dictionaries({"mode": st.sampled_from(("jpeg", "h264"))}),
     st.fixed_dictionaries({"paint_over": st.booleans()}),
+    st.fixed_dictionaries({"paint_over_colour": st.sampled_from(("same", "444", "rgb"))}),
+    st.fixed_dictionaries({"motion_coarser": st.integers(0, 12)}),
     st.fixed_dictionaries({"paint_over_trigger_frames": st.integers(1, 6)}),
 )
 sizes = st.tuples(st.integers(1, 150), st.integers(1, 200))
@@ -187,6 +189,7 @@ def test_settings_change_while_everything_moves(name: str, mode: str) -> None:
     values: list[dict[str, Any]] = [
         {"mode": "h264"}, {"chroma": "444"}, {"stripe_height": 16}, {"mode": "jpeg"}, {"jpeg_quality": 30},
         {"mode": "h264", "h264_crf": 30}, {"stripe_height": 0, "paint_over": False}, {"paint_over": True},
+        {"paint_over_colour": "444", "chroma": "420"}, {"mode": "jpeg"}, {"paint_over_colour": "rgb"}, {"mode": "h264"},
     ]  # fmt: skip
     for seed, value in enumerate(values):
         history += [Draw("text", seed, (0.2, 0.1, 0.6, 0.8), "exact"), Step("update", value)]

@@ -7,7 +7,7 @@
 
 #define FIELDS (sizeof(struct se_settings) / sizeof(int))
 
-static const int usual[FIELDS] = { SE_MODE_AUTO, 420, 60, 70, 1, 92, 15, 25, 18, 0, 1000, 1, 200, 0, 709, SE_RANGE_LIMITED };
+static const int usual[FIELDS] = { SE_MODE_AUTO, 420, 60, 70, 1, 92, 15, 25, 18, 0, 1000, 1, 200, 0, 709, SE_RANGE_LIMITED, SE_PAINT_SAME, 4 };
 
 /* A field is as usual, a small number, or anything. */
 static int read_field(struct fuzz_input *input, size_t index)
