@@ -68,7 +68,15 @@ class Watcher:
             del complaints["dropped"]
         if complaints:
             raise Mismatch(f"the browser of {spectator.name} counts {complaints}")
-        width, height = stats["width"], stats["height"]
+        return self._read(stats["width"], stats["height"])
+
+    def show(self, messages: list[bytes]) -> npt.NDArray[np.uint8]:
+        """Show an engine's messages from its first on; return what the canvas shows then, H×W×3."""
+        self._feed([black_snapshot(messages[0]), *messages])
+        stats = self._stats()
+        return self._read(stats["width"], stats["height"])
+
+    def _read(self, width: int, height: int) -> npt.NDArray[np.uint8]:
         pixels = np.frombuffer(base64.b64decode(self._page.evaluate(_READ, [width, height])), np.uint8)
         return pixels.reshape(height, width, 4)[:, :, :3]
 
