@@ -199,6 +199,11 @@ class Session:
         """Send one large frame, with which the pool starts its threads."""
         self.source.resize(1600, 1200)
         self.source.submit(np.random.default_rng(0).integers(0, 256, (1200, 1600, 4), np.uint8), format="BGRX")
+        end = time.monotonic() + PATIENCE_SECONDS
+        while self.take() == 0 or self.engine.stats().width != 1600:
+            if time.monotonic() > end:
+                raise TimeoutError("the large frame does not come")
+            select.select([self.engine.fileno()], [], [], QUIET_SECONDS)
         self.go_home()
 
     def go_home(self) -> None:
