@@ -4,7 +4,7 @@ PORT ?= 8000
 PYTHON_IN_VENV = .venv/bin/python
 export PYTHON
 
-.PHONY: help up setup test test-js test-native test-native-short test-arm64 test-python soak lint bench scripts
+.PHONY: help up setup test test-js test-native test-native-short test-arm64 test-python soak lint bench bench-delivery scripts
 
 help:
 	@echo "make up [PORT=8000]   start everything on this machine; Ctrl-C ends it"
@@ -16,6 +16,7 @@ help:
 	@echo "make scripts          random histories and 3000 drawing scripts, seen by Python and the browser; SCRIPTS=n SEED=first"
 	@echo "make lint             ruff, mypy, import contracts, ESLint, tsc"
 	@echo "make bench            our engine and its peers on real applications, the short form"
+	@echo "make bench-delivery   how pictures reach viewers, and what can hurt them, the short form"
 
 # `exec`, so that Ctrl-C and SIGTERM reach the program itself.
 up: setup
@@ -71,3 +72,7 @@ lint:
 bench: setup
 	@scripts/setup test
 	$(PYTHON_IN_VENV) -m benchmarks.engine --short
+
+bench-delivery: setup
+	@scripts/setup test
+	$(PYTHON_IN_VENV) -m benchmarks.delivery --short

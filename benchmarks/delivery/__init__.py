@@ -1,0 +1,1 @@
+"""The delivery benchmark: ``python -m benchmarks.delivery`` (docs/reference/delivery-benchmark.md)."""

@@ -1,0 +1,145 @@
+"""Rows about one encode for many: ``fan-out``, ``web-tier``, ``join``. Each starts a stack of its own; they block."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from benchmarks.clocks import cpu_seconds, resident_mb
+from benchmarks.delivery.figures import Figures, added, p95_ms, percentile
+from benchmarks.delivery.site import Site, staged
+
+TICKS = 30
+MANY = 50
+SETTLE_S = 1.5
+SLOW = {"kbps": 256.0, "delay_ms": 20.0}
+FRAME_BYTES, FRAMES = 30_000, 60
+JOIN_ROUNDS = 40, 12
+
+
+def fan_out(short: bool) -> Figures:
+    """Let viewers come to a window that changes 30 times a second, and look at the worker."""
+    seconds = 4.0 if short else 10.0
+    with staged() as (site, worker, painter):
+        owner = site.crowd()
+        [first] = owner.open(worker.session)
+        painter.order(f"tick {TICKS}")
+
+        def measure() -> tuple[float, float]:
+            """Return (frames made for each picture drawn, worker's cores)."""
+            time.sleep(SETTLE_S)
+            owner.order("mark")
+            drawn, cpu, began = int(painter.order("count")), cpu_seconds(worker.process.pid), time.monotonic()
+            time.sleep(seconds)
+            drawn = int(painter.order("count")) - drawn
+            cores = (cpu_seconds(worker.process.pid) - cpu) / (time.monotonic() - began)
+            [counts] = owner.counts(first)
+            return (counts["last_frame"] - counts["first_frame"]) / max(drawn, 1), cores
+
+        made = {1: measure()}
+        crowd, inside = site.crowd(), 0
+        for number in (2, 10, 25, MANY):
+            crowd.open(worker.session, number - 1 - inside)
+            inside = number - 1
+            made[number] = measure()
+        crowd.order("close", viewers=list(range(inside)))
+        painter.order(f"scroll {TICKS}")
+        alone = measure()[1]
+        slow = site.crowd()
+        slow.open(worker.session, 1, **SLOW)
+        one = measure()[1]
+        slow.open(worker.session, 9, **SLOW)
+        ten = measure()[1]
+    most = max(encodes for encodes, _ in made.values())
+    busiest = max(cores for _, cores in made.values())
+    return {
+        "encodes_added_percent": (most / made[1][0] - 1) * 100,
+        "cpu_added_percent": (busiest / made[1][1] - 1) * 100,
+        "cpu_percent": made[1][1] * 100,
+        "slow_cpu_ratio": max(0.0, ten - alone) / max(one - alone, 0.005),
+        **{f"encodes_{number}": encodes for number, (encodes, _) in made.items()},
+        **{f"cpu_percent_{number}": cores * 100 for number, (_, cores) in made.items()},
+        "cpu_percent_scroll": alone * 100,
+        "cpu_percent_scroll_1_slow": one * 100,
+        "cpu_percent_scroll_10_slow": ten * 100,
+    }
+
+
+def web_tier(short: bool) -> Figures:
+    """Publish frames of one size without an engine, and see what relaying them costs."""
+    seconds = 4.0 if short else 10.0
+    steps = (1, 10, MANY) if short else (1, 2, 10, 25, MANY)
+    cores: dict[int, float] = {}
+    delays: dict[int, float | None] = {}
+    shares: dict[int, float] = {}
+    with Site() as site:
+        publisher = site.publisher(0, FRAME_BYTES, FRAMES)
+        session = site.sessions[0]
+        owner, crowd = site.crowd(), site.crowd()
+        [first] = owner.open(session)
+        others: list[int] = []
+        for number in steps:
+            if number - 1 > len(others):
+                others += crowd.open(session, number - 1 - len(others))
+            time.sleep(SETTLE_S)
+            for part in (owner, crowd):
+                part.order("mark")
+            cpu, began = cpu_seconds(site.web.pid), time.monotonic()
+            time.sleep(seconds)
+            cores[number] = (cpu_seconds(site.web.pid) - cpu) / (time.monotonic() - began)
+            [own] = owner.counts(first)
+            delays[number] = p95_ms(own["received"])
+            made = own["last_frame"] - own["first_frame"] + 1
+            counts = [own, *crowd.counts(*others)]
+            shares[number] = sum(len(one["received"]) for one in counts) / max(1, made * len(counts))
+        memory = resident_mb(site.web.pid)
+        publisher.close()
+    return {
+        "percent_per_viewer": (cores[MANY] - cores[1]) / (MANY - 1) * 100,
+        "owner_added_ms": added(delays[MANY], delays[1]),
+        "owner_ms": delays[1],
+        "delivered_share": shares[MANY],
+        "web_mb": memory,
+        **{f"web_percent_{number}": value * 100 for number, value in cores.items()},
+        **{f"owner_ms_{number}": value for number, value in delays.items()},
+        **{f"delivered_share_{number}": value for number, value in shares.items()},
+    }
+
+
+def join(short: bool) -> Figures:
+    """Join a still desktop full of text again and again, alone and ten at once; then one that scrolls."""
+    rounds = JOIN_ROUNDS[short]
+    with staged() as (site, worker, painter):
+        owner, crowd = site.crowd(), site.crowd()
+        [first] = owner.open(worker.session, log=True)
+        time.sleep(SETTLE_S)
+        owner.order("mark")
+        times = _joins(crowd, worker.session, rounds, 1)
+        together = _joins(crowd, worker.session, 3, 10)
+        [counts] = owner.counts(first)
+        painter.order(f"scroll {TICKS}")
+        moving = _joins(crowd, worker.session, rounds, 1)
+    return {
+        "p95_ms": _ms(percentile([*times, *moving], 0.95)),
+        "median_ms": _ms(percentile(times, 0.5)),
+        "together_ms": _ms(max(together)),
+        "others_bytes": float(counts["bytes"]),
+        "still_p95_ms": _ms(percentile(times, 0.95)),
+        "scrolling_p95_ms": _ms(percentile(moving, 0.95)),
+    }
+
+
+def _joins(crowd: Any, session: str, rounds: int, count: int) -> list[float]:
+    """Return the seconds to the first picture of every one who joined."""
+    times: list[float] = []
+    for _ in range(rounds):
+        answer = crowd.order("open", session=session, count=count)
+        times += answer["pictured_s"]
+        time.sleep(0.1)
+        crowd.order("close", viewers=answer["viewers"])
+        time.sleep(0.1)
+    return times
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else seconds * 1000
