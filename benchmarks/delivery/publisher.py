@@ -63,7 +63,8 @@ async def publish(url: str, session: str, size: int, fps: float) -> None:
         except messages.MessageError:
             return
         if isinstance(message, messages.Snapshot):
-            group, head = messages.snapshots_group(session, message.bus), snapshot_head([message.viewer])
+            group = messages.snapshots_group(session, message.bus)
+            head = snapshot_head({message.viewer: getattr(message, "token", 0)})
             task = asyncio.create_task(bus.publish_frames(group, head, snapshot(number)))
             errands.add(task)
             task.add_done_callback(errands.discard)

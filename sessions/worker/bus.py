@@ -26,7 +26,8 @@ logger = logging.getLogger(__name__)
 GIVE_UP_S = 60.0
 COMMAND_S = 5.0
 FIRST_DELAY_S = 0.1
-LONGEST_DELAY_S = 2.0
+LONGEST_DELAY_S = 0.5
+"""Between two tries: a connection refused costs little, and viewers wait."""
 
 _LOST = (RedisError, OSError, TimeoutError)
 
@@ -55,7 +56,11 @@ def snapshot_head(viewers: Iterable[str]) -> bytes:
 
 
 class Bus:
-    """Publishes and listens for one session. ``on_restored`` is called each time Redis is back after a loss."""
+    """Publishes and listens for one session.
+
+    ``on_restored`` is called each time publishing works again, and each time messages are heard again. Whoever
+    publishes pictures waits for ``hears`` first: what viewers ask at the sight of one must not fall on deaf ears.
+    """
 
     def __init__(self, url: str, *, give_up_s: float = GIVE_UP_S) -> None:
         self._give_up_s = give_up_s
@@ -69,6 +74,7 @@ class Bus:
         self._lost_at = time.monotonic()
         self._lost = asyncio.Event()
         self._lost.set()  # not connected yet
+        self.hears = asyncio.Event()
         self.on_restored: Callable[[], None] = lambda: None
         self.lost_messages = 0
 
@@ -115,13 +121,19 @@ class Bus:
                 await connection.send_command("SUBSCRIBE", channel)
                 while True:
                     reply = await connection.read_response()
-                    if isinstance(reply, list) and len(reply) == 3 and reply[0] == b"message":
+                    if not isinstance(reply, list) or len(reply) != 3:
+                        continue
+                    if reply[0] == b"message":
                         self._deliver(reply[2], handle)
+                    elif reply[0] == b"subscribe":
+                        self.hears.set()
+                        self.on_restored()
             except _LOST as error:
                 logger.warning("listening for messages stopped: %s", error or type(error).__name__)
                 self._note_loss()
                 await asyncio.sleep(FIRST_DELAY_S)
             finally:
+                self.hears.clear()
                 await connection.disconnect(nowait=True)
 
     async def close(self) -> None:

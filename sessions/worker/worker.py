@@ -150,6 +150,7 @@ class Worker:
             if (failure := self._engine.failure) is not None:
                 raise failure
             self._look_at_cursor()
+            await self._bus.hears.wait()  # meanwhile the engine merges; nothing is lost
             while (frame := self._engine.take()) is not None:
                 with frame:
                     self._note_frame(frame.frame_id, frame.buffer)

@@ -102,7 +102,30 @@ async def test_a_lost_redis_costs_the_message_and_comes_back(private_redis: Redi
                 await asyncio.sleep(0.05)  # until the listener is back as well
             while not heard:
                 await asyncio.sleep(0.02)
-        assert restored and heard == [{"type": "worker.stop"}]
+        assert restored and heard == [{"type": "worker.stop"}] and bus.hears.is_set()
+        listener.cancel()
+        await asyncio.wait([listener])
+
+
+async def test_it_hears_before_it_says_so_and_not_after_a_loss(private_redis: RedisServer) -> None:
+    """Who sees a picture asks for more at once; the worker publishes none before it would hear that."""
+    group = f"stripedesk__group__{worker_group(SESSION)}"
+    async with running(private_redis.url) as bus:
+        assert not bus.hears.is_set()
+        told: list[bool] = []
+        bus.on_restored = lambda: told.append(bus.hears.is_set())
+        listener = asyncio.create_task(bus.listen(worker_group(SESSION), lambda message: None))
+        async with asyncio.timeout(5):
+            await bus.hears.wait()
+        assert told[-1] and await bus.command("PUBLISH", group, b"") == 1
+        private_redis.stop()
+        async with asyncio.timeout(5):
+            while bus.hears.is_set():
+                await asyncio.sleep(0.01)
+        private_redis.start()
+        async with asyncio.timeout(10):
+            await bus.hears.wait()
+        assert await bus.command("PUBLISH", group, b"") == 1 and told[-1]
         listener.cancel()
         await asyncio.wait([listener])
 
