@@ -18,10 +18,10 @@ from ..spawners import processes
 from ..spawners.processes import ProcessId
 from ..spawners.report import last_lines
 
-FIRST_DELAY, LAST_DELAY = 0.5, 15.0
+FIRST_DELAY, LAST_DELAY = 0.1, 15.0
 """Seconds before a dead child is started again: doubled each time, up to the second."""
 
-STEADY = 60.0
+STEADY = 5.0
 """Seconds a child must have lived for the delay to begin anew."""
 
 LOG_LIMIT = 10 << 20
@@ -84,6 +84,11 @@ class Child:
             self.start()
         return ""
 
+    @property
+    def due(self) -> float:
+        """Seconds until `watch` starts a dead child again; infinite if it lives or its death is yet to be noticed."""
+        return float("inf") if self._again_at is None else max(0.0, self._again_at - time.monotonic())
+
     def last_words(self) -> str:
         """Return the end of the child's log, for a message."""
         lines = last_lines(self.log, 3)
@@ -110,7 +115,7 @@ def describe(status: int) -> str:
 def end_left_behind(directory: Path, grace: float) -> list[str]:
     """End the children that a killed `up` left; return their names. Blocks."""
     names, left = [], []
-    for record in sorted(directory.glob("*.json")):
+    for record in sorted(directory.glob("*.json"), key=lambda path: path.stem):
         try:
             identity = ProcessId.from_state(json.loads(record.read_text()))
         except (OSError, ValueError):

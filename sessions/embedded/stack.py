@@ -28,6 +28,7 @@ READY_WITHIN = 60.0
 SESSIONS_WITHIN = 20.0
 """Seconds that sessions have to end."""
 
+WATCH_INTERVAL = 0.5
 INTERVAL = 0.1
 FINAL = (State.ENDED, State.FAILED)
 
@@ -44,10 +45,17 @@ class Stack:
     """The platform on this machine. ``say`` takes a line for people."""
 
     def __init__(
-        self, conf: Conf, port: int, manage: Path, say: Callable[[str], None], stop_requested: Callable[[], bool]
+        self,
+        conf: Conf,
+        port: int,
+        manage: Path,
+        say: Callable[[str], None],
+        stop_requested: Callable[[], bool],
+        web_processes: int = 2,
     ) -> None:
         self._conf = conf
         self._port = port
+        self._web_processes = web_processes
         self._say = say
         self._stop_requested = stop_requested
         self._directory = conf.runtime_dir / "up"
@@ -57,6 +65,7 @@ class Stack:
         self._manage = [sys.executable, str(manage)]
         self._lock: int | None = None
         self._children: list[Child] = []
+        self._web: list[Child] = []
         self._agent: Child | None = None
         self._redis: private_redis.PrivateRedis | None = None
         if conf.redis_url.endswith(f"@{conf.runtime_dir}/redis/redis.sock"):
@@ -99,10 +108,13 @@ class Stack:
         return "private, on a Unix socket"
 
     def start_web(self) -> str:
-        """Start the web server; return words about it."""
-        child = self._child("web", [*self._manage, "serve", "--host", web.HOST, "--port", str(self._port)])
-        child.start()
-        return f"{web.HOST}:{self._port}"
+        """Start the web processes, which share the port; return words about them."""
+        command = [*self._manage, "serve", "--host", web.HOST, "--port", str(self._port), "--share-port"]
+        for number in range(self._web_processes):
+            self._web.append(self._child(f"web-{number + 1}" if number else "web", command))
+            self._web[-1].start()
+        count = self._web_processes
+        return f"{web.HOST}:{self._port}" + (f", {count} processes" if count > 1 else "")
 
     def start_agent(self) -> None:
         """Start the host agent."""
@@ -112,9 +124,9 @@ class Stack:
     def await_ready(self) -> SessionHost:
         """Wait until the web server and the host agent work; return the host."""
         began = time.time()
-        serving, agent = self._children[-2:]
+        assert self._agent is not None  # noqa: S101 - `start_agent` comes before
         what = "The web server does not answer"
-        self._until(lambda: web.is_ready(self._port), serving, READY_WITHIN, what)
+        self._until(lambda: web.is_ready(self._port), self._web[0], READY_WITHIN, what)
         host: SessionHost | None = None
 
         def beats() -> bool:
@@ -123,17 +135,18 @@ class Stack:
             return host is not None and host.heartbeat is not None and host.heartbeat.timestamp() > began - READY_WITHIN
 
         SessionHost.objects.filter(name=self._conf.host_name).update(heartbeat=None)
-        self._until(beats, agent, READY_WITHIN, "The host agent does not report")
+        self._until(beats, self._agent, READY_WITHIN, "The host agent does not report")
         assert host is not None  # noqa: S101 - `beats` has set it
         return host
 
-    def watch(self) -> None:
-        """Start dead children again; call it every now and then."""
+    def watch(self) -> float:
+        """Start dead children again; return after how many seconds to call it again if none dies before."""
         for child in self._children:
             if sentence := child.watch():
                 self._say(sentence)
         if self._redis is not None:
             self._redis.open_to_workers()
+        return min(WATCH_INTERVAL, *(child.due for child in self._children))
 
     def end(self) -> None:
         """End the sessions, then every process; remove sockets. Bounded; tries each step whatever the others do."""

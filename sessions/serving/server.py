@@ -4,22 +4,24 @@ Plain Daphne buffers without bound whatever a client does not read (daphne#170).
 producer with its transport, and a send waits while more than 64 KiB are unsent. Twisted's reactor runs on the asyncio
 loop, so all of it happens on one thread.
 
-TLS is left to a proxy.
+TLS is a proxy's or our own; addresses may be shared by several processes (`listening`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from daphne.server import Server  # first: it installs Twisted's asyncio reactor
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from twisted.internet import defer
-from twisted.internet.error import CannotListenError
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
+
+from .listening import Adopted, ListenFailed, explain_twisted
 
 logger = logging.getLogger(__name__)
 access_logger = logging.getLogger("stripedesk.access")
@@ -30,10 +32,6 @@ MOST_WAITING = 256
 """Incoming messages that may wait for the application; Daphne's queue itself has no bound."""
 RESTART = 1012
 DRAIN_S = 3.0
-
-
-class ListenFailed(Exception):
-    """An address cannot be listened on. The text names cause and remedy."""
 
 
 @implementer(IPushProducer)
@@ -131,10 +129,14 @@ class FlowFactory(WebSocketFactory):  # type: ignore[misc]
 class FlowServer(Server):  # type: ignore[misc]
     """The server. ``failure`` is set when an address could not be listened on; `run` returns then."""
 
-    def __init__(self, application: Any, endpoints: list[str], ready: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, application: Any, endpoints: Sequence[str | Adopted], ready: Callable[[], None] | None = None
+    ) -> None:
+        # Daphne knows descriptions only, so an endpoint of our own goes by its place in the list.
+        self._own = {f"own:{n}": endpoint for n, endpoint in enumerate(endpoints) if isinstance(endpoint, Adopted)}
         super().__init__(
             application,
-            endpoints=endpoints,
+            endpoints=[e if isinstance(e, str) else f"own:{n}" for n, e in enumerate(endpoints)],
             action_logger=log_action,
             websocket_timeout=-1,  # Daphne would close every socket after a day
             websocket_max_message_size=MOST_INCOMING,
@@ -147,14 +149,16 @@ class FlowServer(Server):  # type: ignore[misc]
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
-        self._patch_factory()
+        self._patch()
         super().run()
 
-    def _patch_factory(self) -> None:
-        # `Server.run` makes its factory itself, from this module's global; there is no other seam.
+    def _patch(self) -> None:
+        # `Server.run` makes its factory and its endpoints itself, from that module's globals; there is no other seam.
         import daphne.server
 
         daphne.server.WebSocketFactory = FlowFactory
+        describe: Any = serverFromString
+        daphne.server.serverFromString = lambda reactor, text: self._own.get(text) or describe(reactor, text)
 
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
         """Send one message of the application; wait while the client does not read."""
@@ -173,7 +177,7 @@ class FlowServer(Server):  # type: ignore[misc]
 
     def listen_error(self, failure: Any) -> None:
         """An address cannot be listened on: end, and say why."""
-        self.failure = ListenFailed(_explain(failure.value))
+        self.failure = ListenFailed(explain_twisted(failure.value))
         self.stop()
 
     def kill_all_applications(self) -> defer.Deferred[None]:
@@ -199,19 +203,6 @@ class FlowServer(Server):  # type: ignore[misc]
     def _applications(self) -> list[asyncio.Future[Any]]:
         instances = (details.get("application_instance") for details in self.connections.values())
         return [instance for instance in instances if instance is not None and not instance.done()]
-
-
-def _explain(error: Exception) -> str:
-    if isinstance(error, CannotListenError):
-        where = f"{error.interface}:{error.port}" if isinstance(error.port, int) else str(error.port)
-        reason = getattr(error.socketError, "strerror", None) or str(error.socketError)
-        remedy = (
-            "Stop what listens there, or choose another with --port."
-            if "in use" in reason
-            else "Choose another with --host and --port, or --socket."
-        )
-        return f"Cannot listen on {where}: {reason}. {remedy}"
-    return f"Cannot listen: {error}"
 
 
 def log_action(protocol: str, action: str, details: dict[str, Any]) -> None:

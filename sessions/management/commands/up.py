@@ -20,7 +20,10 @@ from ...models import SessionHost
 from ...seeds import seed
 
 DEFAULT_PORT = 8000
-WATCH_INTERVAL = 0.5
+WEB_PROCESSES = 2
+"""When one dies, its viewers are with the other a quarter of a second later."""
+
+MOST_WEB_PROCESSES = 64
 
 
 class Command(BaseCommand):
@@ -28,19 +31,30 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"of the web server; default {DEFAULT_PORT}")
+        what = f"web processes behind the port; default {WEB_PROCESSES}"
+        parser.add_argument("--web", type=int, default=WEB_PROCESSES, metavar="N", help=what)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        stop = threading.Event()
+        if not 1 <= options["web"] <= MOST_WEB_PROCESSES:
+            raise CommandError(f"--web is a number from 1 to {MOST_WEB_PROCESSES}, not {options['web']}.")
+        stop, look = threading.Event(), threading.Event()
+
+        def ask_to_stop(*_: object) -> None:
+            stop.set()
+            look.set()
+
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda *_: stop.set())
+            signal.signal(number, ask_to_stop)
+        signal.signal(signal.SIGCHLD, lambda *_: look.set())
         manage = Path(sys.argv[0]).resolve()
         stack: Stack | None = None
         try:
-            stack = Stack(conf(), options["port"], manage, self._say, stop.is_set)
+            stack = Stack(conf(), options["port"], manage, self._say, stop.is_set, options["web"])
             stack.lock()
             self._start(stack, options["port"])
-            while not stop.wait(WATCH_INTERVAL):
-                stack.watch()
+            while not stop.is_set():
+                look.wait(stack.watch())
+                look.clear()
         except Interrupted:
             pass
         except (ImproperlyConfigured, StackError) as error:

@@ -150,7 +150,7 @@ def test_dead_children_are_replaced_and_a_killed_up_is_followed_by_the_next(up: 
     up.start()
     up.manage(LAUNCH)
     wait_for(lambda: up.manage(STATE).startswith("running"), 20, "a running session")
-    for name in ("web", "sessionhost", "redis"):
+    for name in ("web", "web-2", "sessionhost", "redis"):
         before = up.child(name)
         os.kill(before, signal.SIGKILL)
         wait_for(lambda name=name, before=before: up.child(name) != before, 10, f"another {name}")
@@ -160,7 +160,7 @@ def test_dead_children_are_replaced_and_a_killed_up_is_followed_by_the_next(up: 
     up.process.kill()
     up.process.wait()
     up.start()
-    assert "Ended what was left of an earlier run: redis, sessionhost, web." in up.output.read_text()
+    assert "Ended what was left of an earlier run: redis, sessionhost, web, web-2." in up.output.read_text()
     log = up.directory / "state" / "logs" / "sessionhost.log"
     wait_for(lambda: log.read_text().count("found again") >= 2, 10, "the adoption")
     url = up.manage("from django.conf import settings; print(settings.REDIS_URL)")
