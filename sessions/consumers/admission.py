@@ -15,13 +15,18 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 from django.contrib import auth
 from django.contrib.auth.models import AnonymousUser
+from django.db import Error as DatabaseTrouble
 
 from ..access import Access, AccessError, access_link_ticket, access_session
 from ..actions.presets import do_set_session_preset, visible_presets
 from ..models import DesktopSession, QualityPreset
 from ..permissions import Permission, Role
+from ..redis_client import RedisUnavailable
 from ..states import Reason, State
 from ..tickets import redeem
+
+NotNow = (*RedisUnavailable, DatabaseTrouble)
+"""What is raised while Redis or the database is away: nothing is decided, and is asked again."""
 
 
 @dataclass(frozen=True)

@@ -23,14 +23,13 @@ from stripeengine import wire
 from ..access import LINK_CLOSED, AccessError
 from ..actions.errors import ActionError
 from ..permissions import Permission
-from ..redis_client import RedisUnavailable
 from ..serving import framebus, presence
 from ..serving.pump import Pump
 from ..serving.window import WINDOW, FrameWindow, Request
 from ..states import State
 from ..worker.messages import MessageError, session_group
 from . import incoming
-from .admission import Door, Standing, ending, open_link, state_event
+from .admission import Door, NotNow, Standing, ending, open_link, state_event
 from .events import check_event
 
 logger = logging.getLogger(__name__)
@@ -83,8 +82,8 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
         self._noticed: set[str] = set()
         try:
             await super().__call__(scope, receive, send)
-        except RedisUnavailable as error:
-            logger.warning("a viewer was turned away: Redis cannot be reached: %s", error or type(error).__name__)
+        except NotNow as error:
+            logger.warning("a viewer was turned away for now: %s", error or type(error).__name__)
             await send({"type": "websocket.accept"})
             await send({"type": "websocket.close", "code": TRY_AGAIN})
         finally:
@@ -193,6 +192,10 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
             self._notice(error.code, error.message)
         except AccessError as error:
             self._end(error.code, str(error))
+        except NotNow:
+            self._notice(
+                "preset-refused", "The database cannot be reached. The quality stays as it is; try again soon."
+            )
 
     # ---- from the session ----------------------------------------------------------------------------------------
 
@@ -258,8 +261,8 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
         except AccessError as error:
             self._end(error.code, str(error))
             return
-        except RedisUnavailable as error:
-            logger.warning("a viewer was turned away: Redis cannot be reached: %s", error or type(error).__name__)
+        except NotNow as error:
+            logger.warning("a viewer was turned away for now: %s", error or type(error).__name__)
             self._pump.close(TRY_AGAIN)
             return
         self._window.set_codecs(hello.codecs)
@@ -313,6 +316,10 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
                 self._take_standing(await self._door.look(), self._standing)
             except AccessError as error:
                 self._end(error.code, str(error))
+                return
+            except NotNow as error:
+                logger.warning("viewer %s keeps what he may do, for now: %s", self.id, error or type(error).__name__)
+                self._looked += STARTING_RECHECK_S - RECHECK_S  # ask again soon
                 return
             if not self._look_again:
                 return
