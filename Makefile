@@ -4,7 +4,7 @@ PORT ?= 8000
 PYTHON_IN_VENV = .venv/bin/python
 export PYTHON
 
-.PHONY: help up setup test test-js test-native test-native-short test-arm64 test-python soak lint bench bench-delivery scripts
+.PHONY: help up setup test test-js test-native test-native-short test-arm64 test-python soak lint bench bench-delivery chaos scripts
 
 help:
 	@echo "make up [PORT=8000]   start everything on this machine; Ctrl-C ends it"
@@ -13,6 +13,7 @@ help:
 	@echo "make test-native      the C engine under ASan, UBSan and TSan, at length"
 	@echo "make test-arm64       the C engine for aarch64, in an emulator, with and without x264"
 	@echo "make soak             100,000 frames and 200 resizes: memory, descriptors and threads stay flat"
+	@echo "make chaos            50 rounds of random kills and every other fault at length, with the times asked; CHAOS_ROUNDS=n"
 	@echo "make scripts          random histories and 3000 drawing scripts, seen by Python and the browser; SCRIPTS=n SEED=first"
 	@echo "make lint             ruff, mypy, import contracts, ESLint, tsc"
 	@echo "make bench            our engine and its peers on real applications, the short form"
@@ -51,6 +52,12 @@ soak:
 
 test-python:
 	$(PYTHON_IN_VENV) -m pytest
+
+CHAOS_ROUNDS ?= 50
+
+chaos:
+	@scripts/setup test
+	STRIPEDESK_CHAOS=1 STRIPEDESK_CHAOS_ROUNDS=$(CHAOS_ROUNDS) $(PYTHON_IN_VENV) -m pytest -s tests/faults
 
 SCRIPTS ?= 3000
 SEED ?= 1000

@@ -102,6 +102,16 @@ class Lifecycle:
         logger.info("session %s: %s → %s %s", session_id.hex, current, new.value, changes["reason"] or changes["stage"])
         return True
 
+    def recovering(self, session_id: UUID, message: str) -> None:
+        """Say that a session's stream is away, and why; one that is known to be recovering gets the newest reason."""
+        if self.move(session_id, State.RECOVERING, expected=State.RUNNING, message=message):
+            return
+        changes = {"state": State.RECOVERING.value, "stage": "", "reason": "", "message": message[:MESSAGE_LENGTH]}
+        with transaction.atomic():
+            recovering = DesktopSession.objects.filter(pk=session_id, state=State.RECOVERING)
+            if recovering.exclude(message=changes["message"]).update(message=changes["message"]):
+                self._tell(session_id, changes)
+
     def stage(self, session_id: UUID, stage: Stage) -> None:
         """Note how far a starting session has come."""
         with transaction.atomic():

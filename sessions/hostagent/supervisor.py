@@ -1,7 +1,8 @@
 """Looks after one session from claim to end: starts the desktop, keeps a worker at it, stops both, tells the database.
 
 A task of the agent's event loop. Cancelling it lets go of the session without touching it: that is how the agent
-leaves. The database is reached through `db`, one thread for the whole agent.
+leaves. The database is reached through `db`, one thread for the whole agent; changes go through `Writes`, so that a
+database that is away holds up no stream.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ from ..states import Reason, Stage, State
 from .lifecycle import Lifecycle
 from .messages import StatusReader, Unavailable
 from .redis_users import RedisUsers
-from .worker_process import COMMAND, CONFIG_REFUSED, WorkerProcess
+from .worker_process import COMMAND, CONFIG_REFUSED, DISPLAY_GONE, WorkerProcess
+from .writes import Writes
 
 logger = logging.getLogger(__name__)
 db = sync_to_async
@@ -38,10 +40,10 @@ db = sync_to_async
 LEAST_MAXIMUM = (1920, 1080)
 """Pixels that every display can be enlarged to while it runs."""
 
-FIRST_DELAY, LAST_DELAY = 0.2, 5.0
+FIRST_DELAY, LAST_DELAY = 0.1, 5.0
 """Seconds before a dead worker is started again: doubled each time, up to the second."""
 
-STEADY = 30.0
+STEADY = 5.0
 """Seconds a worker must have lived for the delay to begin anew."""
 
 STREAM_WITHIN = 45.0
@@ -49,6 +51,20 @@ STREAM_WITHIN = 45.0
 
 CRASHES_AT_START = 5
 STATUS_INTERVAL = 0.1
+SETTINGS_WITHIN = 1.0
+"""Seconds the database has to tell a worker's settings."""
+
+LOOK_INTERVAL = 2.0
+"""Seconds between two looks at the status of a worker that streams."""
+
+SILENT = 20.0
+"""Seconds without a status, while Redis answers, after which a worker is taken to hang and is killed."""
+
+LOST = "The stream was lost and is being started again."
+NO_ANSWER = (
+    "The desktop's display does not answer. It may come back by itself; if it does not, end this session and "
+    "start another."
+)
 LOG_LIMIT = 1 << 20
 LOG_KEPT = 64 << 10
 LOG_INTERVAL = 2.0
@@ -77,6 +93,8 @@ class Supervisor:
         sandboxed = not (tools.problem and tools.conf.allow_unsandboxed)
         self._spawner = spawner or LocalSpawner(tools.conf, session.sid, sandboxed)
         self._worker = self._new_worker()
+        self._writes = Writes(session.sid)
+        self._settings = _settings_of(session)
         self._stop = asyncio.Event()
         self._stop_reason = Reason.STOPPED_BY_USER
         self._streamed = State(session.state) in (State.RUNNING, State.RECOVERING)
@@ -108,10 +126,11 @@ class Supervisor:
                 task.cancel()
             # Let go of file descriptors before the loop closes; nothing of the session is touched.
             await asyncio.gather(life, stop, return_exceptions=True)
+            await self._writes.close()
 
     async def _obey(self, life: asyncio.Task[Exit]) -> None:
         """End the session because that is wanted."""
-        await self._move(State.STOPPING, self._stop_reason)
+        await self._write_state(State.STOPPING, self._stop_reason)
         life.cancel()
         await asyncio.gather(life, return_exceptions=True)
         await self._clean()
@@ -158,18 +177,11 @@ class Supervisor:
     async def _start(self) -> Display:
         if self._tools.problem and not self._tools.conf.allow_unsandboxed:
             raise SpawnError(Reason.NO_SANDBOX, f"{Reason.NO_SANDBOX.label} {self._tools.problem}")
-        background: set[asyncio.Task[None]] = set()
-
-        def on_stage(stage: Stage) -> None:
-            background.add(asyncio.create_task(self._stage(stage)))
-
         try:
-            display = await self._spawner.start(spec_of(self._session), on_stage)
+            return await self._spawner.start(spec_of(self._session), self._stage)
         finally:
             # Also when cancelled: what exists must be found by whoever comes next.
-            await asyncio.gather(*background, return_exceptions=True)
             await self._remember()
-        return display
 
     async def _find(self) -> Display | None:
         """Return the display of a desktop an earlier agent left; None if it is to be started from the beginning."""
@@ -190,7 +202,7 @@ class Supervisor:
 
     async def _keep_streaming(self, display: Display) -> Exit:
         """Keep a worker at the desktop as long as it lives; return only if a first stream never came."""
-        await self._stage(Stage.STREAM)
+        self._stage(Stage.STREAM)
         delay, crashes = FIRST_DELAY, 0
         loop = asyncio.get_running_loop()
         deadline = loop.time() + STREAM_WITHIN
@@ -205,7 +217,7 @@ class Supervisor:
                 if code == CONFIG_REFUSED or crashes >= CRASHES_AT_START or loop.time() > deadline:
                     return self._no_stream(error)
             else:
-                await self._move(State.RECOVERING, message="The stream was lost and is being started again.")
+                self._recovering(NO_ANSWER if code == DISPLAY_GONE else f"{LOST} {failure}".strip())
             if loop.time() - began > STEADY:
                 delay = FIRST_DELAY
             logger.warning(
@@ -226,31 +238,51 @@ class Supervisor:
             await self._worker.start(display, self._spawner.identity, url, await self._engine_settings())
         except OSError as error:
             return str(of_os_error(error))
-        await self._remember()
+        self._remember()
         return ""
 
     async def _watch_worker(self, deadline: float) -> tuple[int | None, str]:
         """Wait until the worker streams, then until it has ended; return its exit code and what it said of it."""
         ended = asyncio.create_task(self._worker.wait())
-        error = ""
+        loop = asyncio.get_running_loop()
+        began, error = loop.time(), ""
         try:
             while not ended.done():
                 try:
                     state, said = await self._tools.status.read(self._session.sid)
                     error = printable(said)
                     if state == "streaming":
-                        self._streamed = True
-                        await self._move(State.RUNNING)
+                        await self._watch_stream(ended)
                         break
                 except Unavailable as unavailable:
                     error = f"Redis does not answer: {printable(str(unavailable))}"
-                if not self._streamed and asyncio.get_running_loop().time() > deadline:
+                if not self._streamed and loop.time() > deadline:
                     await asyncio.to_thread(self._worker.end)
+                elif self._streamed and loop.time() > began + SILENT / 2:
+                    self._recovering(error or NO_ANSWER)
                 await asyncio.wait({ended}, timeout=STATUS_INTERVAL)
             return await ended, error
         finally:
             ended.cancel()
             await asyncio.gather(ended, return_exceptions=True)
+
+    async def _watch_stream(self, ended: asyncio.Task[int | None]) -> None:
+        """Watch a worker that streams until it has ended; kill one that hangs."""
+        self._streamed = True
+        self._write_state(State.RUNNING)
+        loop = asyncio.get_running_loop()
+        heard = loop.time()
+        while not ended.done():
+            try:
+                state, _ = await self._tools.status.read(self._session.sid)
+            except Unavailable:
+                state = "unknown"
+            if state:
+                heard = loop.time()
+            elif loop.time() > heard + SILENT:
+                logger.warning("session %s: the worker hangs and is killed", self._session.sid)
+                await asyncio.to_thread(self._worker.end)
+            await asyncio.wait({ended}, timeout=LOOK_INTERVAL)
 
     def _no_stream(self, error: str) -> Exit:
         sentence = f"{Reason.NO_STREAM.label} {error}".strip()
@@ -258,13 +290,14 @@ class Supervisor:
         return Exit(Reason.NO_STREAM, message, failed=True)
 
     async def _engine_settings(self) -> dict[str, Any]:
-        """The session's settings as they are now; defaults where what is stored no longer fits."""
+        """The session's settings as they are now, or as last known."""
         try:
-            session = await db(DesktopSession.objects.select_related("preset").get)(pk=self.session_id)
-            return session.engine_settings().as_dict()
-        except (SettingsError, DesktopSession.DoesNotExist) as error:
-            logger.warning("session %s: streamed with default settings: %s", self._session.sid, error)
-            return EngineSettings().as_dict()
+            async with asyncio.timeout(SETTINGS_WITHIN):
+                session = await db(DesktopSession.objects.select_related("preset").get)(pk=self.session_id)
+            self._settings = _settings_of(session)
+        except (DatabaseTrouble, TimeoutError, DesktopSession.DoesNotExist) as error:
+            logger.warning("session %s: streamed with the settings last known: %s", self._session.sid, error)
+        return self._settings
 
     async def _bound_logs(self) -> None:
         """Keep the session's logs below their limit: programs inside may print without end."""
@@ -275,30 +308,22 @@ class Supervisor:
                 with contextlib.suppress(OSError):
                     await asyncio.to_thread(shorten, log)
 
-    async def _remember(self) -> None:
+    def _remember(self) -> asyncio.Future[None]:
         state = {**self._spawner.get_state(), "worker": self._worker.get_state()}
-        await self._persistently(self._tools.lifecycle.remember, self.session_id, state)
+        return self._writes.soon("spawner", self._tools.lifecycle.remember, self.session_id, state)
 
-    async def _stage(self, stage: Stage) -> None:
-        await self._persistently(self._tools.lifecycle.stage, self.session_id, stage)
+    def _stage(self, stage: Stage) -> None:
+        self._writes.soon("stage", self._tools.lifecycle.stage, self.session_id, stage)
 
-    async def _move(self, new: State, reason: Reason | None = None, message: str = "") -> None:
-        await self._persistently(self._tools.lifecycle.move, self.session_id, new, reason=reason, message=message)
+    def _write_state(self, new: State, reason: Reason | None = None, message: str = "") -> asyncio.Future[None]:
+        move = self._tools.lifecycle.move
+        return self._writes.soon("state", move, self.session_id, new, reason=reason, message=message)
 
-    async def _finish(self, new: State, reason: Reason, message: str) -> None:
-        await self._persistently(self._tools.lifecycle.finish, self.session_id, new, reason, message)
+    def _finish(self, new: State, reason: Reason, message: str) -> asyncio.Future[None]:
+        return self._writes.soon("state", self._tools.lifecycle.finish, self.session_id, new, reason, message)
 
-    async def _persistently(self, change: Callable[..., Any], *arguments: Any, **named: Any) -> None:
-        """Do a change in the database; a database that is away for a while delays it."""
-        delay = 0.2
-        while True:
-            try:
-                await db(change)(*arguments, **named)
-                return
-            except DatabaseTrouble as error:
-                logger.warning("session %s: the database did not take a change: %s", self._session.sid, error)
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, 5.0)
+    def _recovering(self, message: str) -> None:
+        self._writes.soon("state", self._tools.lifecycle.recovering, self.session_id, message)
 
 
 class _Gone(Exception):
@@ -307,6 +332,15 @@ class _Gone(Exception):
     def __init__(self, exit: Exit) -> None:
         super().__init__(exit.message)
         self.exit = exit
+
+
+def _settings_of(session: DesktopSession) -> dict[str, Any]:
+    """Return the engine's settings of a session whose preset is loaded; defaults where what is stored does not fit."""
+    try:
+        return session.engine_settings().as_dict()
+    except SettingsError as error:
+        logger.warning("session %s: streamed with default settings: %s", session.sid, error)
+        return EngineSettings().as_dict()
 
 
 def spec_of(session: DesktopSession) -> DesktopSpec:

@@ -44,6 +44,8 @@ async def refresh(session: str, viewer: str) -> None:
         async with _client().pipeline(transaction=False) as pipeline:
             pipeline.zadd(key, {viewer: now})
             pipeline.zremrangebyscore(key, "-inf", now - 2 * COUNTED_S)
+            # From before the clock was set back: whoever of them still watches is back with his next refresh.
+            pipeline.zremrangebyscore(key, now + COUNTED_S, "+inf")
             pipeline.expire(key, EXPIRY_S)
             await pipeline.execute()
     except RedisUnavailable as error:

@@ -15,9 +15,11 @@ import django  # noqa: E402
 django.setup()
 
 from sessions.conf import conf  # noqa: E402
+from sessions.hostagent import supervisor  # noqa: E402
 from sessions.hostagent.agent import HostAgent  # noqa: E402
 from sessions.management.commands.sessionhost import _run  # noqa: E402
 
+supervisor.SILENT = float(os.environ.get("TEST_SILENT", supervisor.SILENT))
 name, behaviour = sys.argv[1:]
 command = (sys.executable, "-c", (HERE / "fake_worker.py").read_text(), behaviour)
 asyncio.run(_run(HostAgent, conf(), name, command))

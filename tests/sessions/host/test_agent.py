@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 import redis
+from django.db import connections
 
 from sessions.models import DesktopSession, SessionHost
 from sessions.spawners.processes import ProcessId
 from sessions.states import Reason, Stage, State
 
-from .conftest import ALIAS, REDIS_GID, ROOT, UID_BASE, Installation, wait_for
+from .conftest import ALIAS, REDIS_GID, ROOT, UID_BASE, Installation, desktop_process, wait_for
 
 pytestmark = pytest.mark.usefixtures("root")
 
@@ -133,6 +134,44 @@ def test_a_dead_worker_is_replaced_and_the_desktop_is_not_touched(installation: 
     row = installation.until(pk, State.RUNNING)
     assert row.spawner_state["init"] == init and row.spawner_state["worker"] != worker
     assert ProcessId.from_state(init).alive()
+
+
+def test_a_worker_that_hangs_is_replaced(installation: Installation) -> None:
+    installation.start_agent(TEST_SILENT="0.5")
+    pk = installation.launch()
+    row = installation.until(pk, State.RUNNING)
+    worker = row.spawner_state["worker"]
+    os.kill(desktop_process(worker["pid"]), signal.SIGSTOP)
+    with redis.Redis(unix_socket_path=str(installation.redis_socket)) as client:
+        client.delete(f"stripedesk:session:{pk.hex}:status")  # as it does by itself after 15 s
+    wait_for(lambda: installation.session(pk).spawner_state["worker"] != worker, 15, "another worker")
+    row = installation.until(pk, State.RUNNING)
+    assert (
+        "the worker hangs and is killed" in installation.log()
+        and ProcessId.from_state(row.spawner_state["init"]).alive()
+    )
+
+
+def test_a_database_that_is_away_delays_the_books_and_not_the_worker(installation: Installation) -> None:
+    installation.start_agent()
+    pk = installation.launch()
+    row = installation.until(pk, State.RUNNING)
+    database = installation.state / "stripedesk.sqlite3"
+    connections[ALIAS].close()
+    database.rename(database.with_name("hidden"))
+    database.mkdir()  # whoever opens it now cannot
+    try:
+        wait_for(lambda: "the database cannot be reached" in installation.log(), 10, "the agent to notice")
+        os.kill(row.spawner_state["worker"]["pid"], signal.SIGKILL)
+        wait_for(lambda: "streamed with the settings last known" in installation.log(), 10, "another worker")
+        wait_for(lambda: installation.status(pk).get("pid"), 10, "its status")
+        assert "the database did not take a change" in installation.log()
+    finally:
+        database.rmdir()
+        database.with_name("hidden").rename(database)
+    wait_for(lambda: installation.session(pk).spawner_state["worker"] != row.spawner_state["worker"], 15, "the books")
+    after = installation.until(pk, State.RUNNING)
+    assert after.spawner_state["init"] == row.spawner_state["init"]
 
 
 @pytest.mark.parametrize(("behaviour", "words"), [("refuse", "the test wants it so"), ("crash", "segmentation fault")])
