@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.delivery import fanout, inputs, kills, plots, slow, soak
+from benchmarks.delivery import browser, fanout, inputs, kills, plots, slow, soak
 from benchmarks.delivery.figures import ROWS, Figures, missed, table
 
 Measure = Callable[[bool], Figures]
@@ -30,6 +30,7 @@ MEASURES: Final[dict[str, Measure]] = {
     "join": fanout.join,
     "kills": kills.kills,
     "input": inputs.inputs,
+    "selkies": browser.selkies,
     "sessions": inputs.sessions,
     "soak": soak.soak,
 }

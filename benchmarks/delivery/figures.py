@@ -150,6 +150,19 @@ ROWS: Final[dict[str, Row]] = {
             T("arrived_share", "of the events arrived", "", least=1, digits=3),
         ),
     ),
+    "selkies": Row(
+        "key press → changed pixel in Chromium",
+        (
+            T("auto_ratio", "auto over Selkies' median", "×", most=0.6, digits=2),
+            T("jpeg_ratio", "jpeg over Selkies' median", "×", most=0.6, digits=2),
+            T("h264_ratio", "h264 over Selkies' median", "×", most=0.6, digits=2),
+            T("auto_ms", "auto, median", "ms"),
+            T("jpeg_ms", "jpeg, median", "ms"),
+            T("h264_ms", "h264, median", "ms"),
+            T("selkies_jpeg_ms", "Selkies with JPEG, median", "ms"),
+            T("selkies_h264_ms", "Selkies with H.264, median", "ms"),
+        ),
+    ),
     "sessions": Row(
         "8 idle and 4 active sessions",
         (

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from benchmarks.child import Child
@@ -115,10 +116,18 @@ def back_after(crowd: Crowd, viewers: list[int], since_us: int) -> float | None:
 
 def strike(running: Product, part: str, generator: random.Random) -> int:
     """Kill one process of a part; return when."""
-    pid = generator.choice(running.pids(part))
+    pid = generator.choice(wait_for(lambda: [pid for pid in running.pids(part) if alive(pid)], f"a living {part}"))
     now = monotonic_us()
     os.kill(pid, signal.SIGKILL)
     return now
+
+
+def alive(pid: int) -> bool:
+    """Return whether a process runs: it may be one that has just been killed and not replaced yet."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
 
 
 def kills(short: bool) -> Figures:

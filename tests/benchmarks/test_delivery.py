@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from benchmarks.delivery import __main__ as program
-from benchmarks.delivery import fanout, figures, plots
+from benchmarks.delivery import browser, fanout, figures, plots
 from benchmarks.delivery.shaper import LinkShape, Shaper
 from benchmarks.delivery.viewer import STAMP_BITS, STAMP_BLOCK, read_stamps, stamp_places
 from benchmarks.delivery.websocket import WebSocket
@@ -164,6 +164,15 @@ def test_a_row_on_a_real_stack(monkeypatch: pytest.MonkeyPatch) -> None:
     found = fanout.join(True)
     assert found["others_bytes"] == 0
     assert 0 < found["median_ms"] < 5000 and found["together_ms"] > 0  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("value", "says"), [("", "set STRIPEDESK_BENCH_SELKIES to the python"), (sys.executable, "cannot import selkies")]
+)
+def test_an_absent_selkies_is_named(monkeypatch: pytest.MonkeyPatch, value: str, says: str) -> None:
+    monkeypatch.setenv(browser.SELKIES, value)
+    with pytest.raises(browser.Absent, match=says):
+        browser.find()
 
 
 def test_the_program_says_what_it_can() -> None:
