@@ -58,8 +58,8 @@ def snapshot_head(viewers: Iterable[str]) -> bytes:
 class Bus:
     """Publishes and listens for one session.
 
-    ``on_restored`` is called each time publishing works again, and each time messages are heard again. Whoever
-    publishes pictures waits for ``hears`` first: what viewers ask at the sight of one must not fall on deaf ears.
+    ``on_restored`` is called each time publishing works again and messages are heard again. Whoever publishes pictures
+    waits for ``hears`` first: what viewers ask at the sight of one must not fall on deaf ears.
     """
 
     def __init__(self, url: str, *, give_up_s: float = GIVE_UP_S) -> None:
@@ -108,7 +108,8 @@ class Bus:
             await self._reconnect()
             self._lost.clear()
             self._up.set()
-            self.on_restored()
+            if self.hears.is_set():  # else the listener says it
+                self.on_restored()
 
     async def listen(self, group: str, handle: Callable[[Any], None]) -> None:
         """Call ``handle`` with every unpacked message of a control group, until cancelled. Blocks without polling."""
