@@ -26,6 +26,7 @@ const ICONS = {
   fit: "M4 9V5a1 1 0 0 1 1-1h4M15 4h4a1 1 0 0 1 1 1v4M20 15v4a1 1 0 0 1-1 1h-4M9 20H5a1 1 0 0 1-1-1v-4M9 9h6v6H9z",
   actual: "M5 8l2-1v10M17 8l2-1v10M12 10v.01M12 15v.01",
   fullscreen: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5",
+  smooth: "M3 13c2-8 5-8 7 0s5 8 7 0c.8-3 2-4 4-4",
   stats: "M5 20v-6M12 20V5M19 20v-10",
   keyboard: "M3 7h18v10H3zM7 11v.01M11 11v.01M15 11v.01M8 14h8",
   share: "M12 15V4M8 8l4-4 4 4M5 13v6h14v-6",

@@ -11,6 +11,10 @@ const LINES = [
     "Browser shortcuts",
     "Ctrl+W, Ctrl+T, Ctrl+N and the like belong to the browser and cannot reach the session; in fullscreen Chromium-based browsers pass on most of them.",
   ],
+  [
+    "Smooth movement",
+    "For films and scrolling over a shaky line: each frame of a movement is held back by up to one frame (17 ms at 60 a second) so that it comes evenly. What appears after a rest, such as a typed letter, is never held.",
+  ],
   ["Focus", "Leaving the page releases every key and button you hold."],
 ];
 

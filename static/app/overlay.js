@@ -85,6 +85,7 @@ export function statsRows(stats) {
     ["Latency", rounded(stats.latencyMs, "ms")],
     ["Round trip", rounded(stats.rttMs, "ms")],
     ["Decode", `${stats.decodeMs.toFixed(1)} ms`],
+    ["Smoothing", stats.smoothing ? `on, costs ${Math.round(stats.smoothingMs)} ms` : "off"],
     ["Codec", codec],
     ["Picture", size],
     ["Dropped", `${stats.dropped} frames${lost}`],

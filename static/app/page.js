@@ -10,6 +10,7 @@ import { Cursor } from "../core/cursor.js";
 import { InputSender } from "../core/input.js";
 import { KeyboardInput, lockKeyboard, unlockKeyboard } from "../core/keyboard.js";
 import { PointerInput } from "../core/pointer.js";
+import { keepChoice, readChoice } from "./choice.js";
 import { byId, element } from "./dom.js";
 import { createHelp } from "./help.js";
 import { Overlay } from "./overlay.js";
@@ -57,6 +58,7 @@ export class ViewerPage {
   #overlay;
   #veil;
   #presets;
+  #smooth = readChoice("smooth", false);
   /** @type {import("./situation.js").Model} */
   #model;
 
@@ -84,6 +86,7 @@ export class ViewerPage {
     this.#toolbar = this.#createToolbar();
     this.#toolbar.setName(config.name ?? "");
     this.#toolbar.setRole(config.role ?? "viewer", config.role === "owner" || config.role === "collaborator");
+    this.#client.setSmoothing(this.#smooth);
     this.#listenToClient();
     this.#listenToPage();
     this.#update();
@@ -104,10 +107,11 @@ export class ViewerPage {
       toggleFit: () => this.#stage.toggleFit(),
       toggleFullscreen: () => this.#toggleFullscreen(),
       toggleStats: () => this.#overlay.toggleStats(),
+      toggleSmoothing: () => this.#setSmoothing(!this.#smooth),
       toggleKeyboard: () => this.#toggleKeyboard(),
       showHelp: createHelp(),
     };
-    const parts = { presets: this.#presets.root, portal, share, fitted: this.#stage.fitted };
+    const parts = { presets: this.#presets.root, portal, share, fitted: this.#stage.fitted, smooth: this.#smooth };
     return new Toolbar(byId("toolbar"), actions, parts);
   }
 
@@ -196,6 +200,14 @@ export class ViewerPage {
     this.#toolbar.setRole(role, mayType);
     this.#presets.setAllowed(permissions.includes("settings"));
     if (document.activeElement === this.#canvas || document.activeElement === this.#area) this.#focus();
+  }
+
+  /** @param {boolean} smooth */
+  #setSmoothing(smooth) {
+    this.#smooth = smooth;
+    keepChoice("smooth", smooth);
+    this.#client.setSmoothing(smooth);
+    return smooth;
   }
 
   async #toggleFullscreen() {

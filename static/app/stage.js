@@ -4,7 +4,7 @@
  * Owns the canvas' CSS size. The picture's size comes from the stream, the window's from a ResizeObserver.
  */
 
-const STORAGE_KEY = "stripedesk.fit";
+import { keepChoice, readChoice } from "./choice.js";
 
 export class Stage {
   #stage;
@@ -12,7 +12,7 @@ export class Stage {
   #onScale;
   #width = 0;
   #height = 0;
-  fitted = readFitted();
+  fitted = readChoice("fit", true);
 
   /**
    * @param {HTMLElement} stage
@@ -39,11 +39,7 @@ export class Stage {
   /** @returns {boolean} whether the picture is fitted now */
   toggleFit() {
     this.fitted = !this.fitted;
-    try {
-      localStorage.setItem(STORAGE_KEY, String(this.fitted));
-    } catch {
-      // Without storage the choice lasts as long as the page.
-    }
+    keepChoice("fit", this.fitted);
     this.#layout();
     return this.fitted;
   }
@@ -71,12 +67,4 @@ export class Stage {
  */
 export function fitScale(width, height, available) {
   return Math.max(Math.min(available.width / width, available.height / height), 0.01);
-}
-
-function readFitted() {
-  try {
-    return localStorage.getItem(STORAGE_KEY) !== "false";
-  } catch {
-    return true;
-  }
 }

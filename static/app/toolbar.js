@@ -11,6 +11,7 @@ const FIRST_HIDE_MS = 4000;
 /** CSS pixels at the top of the window that bring the toolbar. */
 const EDGE = 3;
 
+const SMOOTHING = "Smooth movement, for one frame more of delay";
 /** @type {Record<string, string>} */
 const BADGES = { owner: "", collaborator: "Collaborator", operator: "Operator", viewer: "View only" };
 
@@ -19,6 +20,7 @@ const BADGES = { owner: "", collaborator: "Collaborator", operator: "Operator", 
  * @property {() => boolean} toggleFit returns whether the picture is fitted now
  * @property {() => void} toggleFullscreen
  * @property {() => boolean} toggleStats returns whether they are shown now
+ * @property {() => boolean} toggleSmoothing returns whether movement is smoothed now
  * @property {() => void} toggleKeyboard
  * @property {() => void} showHelp
  */
@@ -38,14 +40,16 @@ export class Toolbar {
   /**
    * @param {HTMLElement} root
    * @param {ToolbarActions} actions
-   * @param {{presets: HTMLElement, portal?: string | null, share?: string | null, fitted: boolean}} parts
+   * @param {{presets: HTMLElement, portal?: string | null, share?: string | null, fitted: boolean, smooth: boolean}} parts
    */
-  constructor(root, actions, { presets, portal, share, fitted }) {
+  constructor(root, actions, { presets, portal, share, fitted, smooth }) {
     this.#root = root;
     this.#handle = element("button", { type: "button", class: "handle", "aria-label": "Toolbar", click: () => this.#toggle() });
     this.#fit = button("fit", "Fit to window", () => this.#setFitted(actions.toggleFit()));
     this.#stats = button("stats", "Statistics", () => pressed(this.#stats, actions.toggleStats()));
     pressed(this.#stats, false);
+    const smoothing = button("smooth", SMOOTHING, () => pressed(smoothing, actions.toggleSmoothing()));
+    pressed(smoothing, smooth);
     this.#keyboard = button("keyboard", "On-screen keyboard", () => actions.toggleKeyboard());
     this.#keyboard.hidden = true;
     this.#keyboard.classList.add("touch-only");
@@ -54,7 +58,7 @@ export class Toolbar {
     const full = button("fullscreen", "Fullscreen", () => actions.toggleFullscreen());
     full.hidden = !document.fullscreenEnabled;
     if (portal) this.#bar.append(anchor("home", "Sessions", portal));
-    this.#bar.append(this.#name, this.#badge, presets, this.#fit, full, this.#keyboard, this.#stats);
+    this.#bar.append(this.#name, this.#badge, presets, this.#fit, full, this.#keyboard, smoothing, this.#stats);
     if (share) this.#bar.append(anchor("share", "Share", share));
     this.#bar.append(button("help", "Help", () => actions.showHelp()));
     this.#setFitted(fitted);

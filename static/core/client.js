@@ -100,6 +100,11 @@ export class Client extends EventTarget {
     this.#send("setHidden", [hidden]);
   }
 
+  /** @param {boolean} on whether moving pictures are smoothed by holding a frame; `stats` say what that costs */
+  setSmoothing(on) {
+    this.#send("setSmoothing", [on]);
+  }
+
   /**
    * Read back what is shown, pixels of the picture, video included.
    *

@@ -2,13 +2,13 @@
  * The pipeline: socket → decode → canvas, and back up input and acknowledgements.
  *
  * Everything between the network and the pixels, without the page: it runs in a dedicated worker on an OffscreenCanvas,
- * or on the main thread where a browser has none, with the same code. Nothing in it waits for an animation frame, so a
- * hidden tab goes on acknowledging.
+ * or on the main thread where a browser has none, with the same code. No commit and no acknowledgement waits for an
+ * animation frame; input is sent in the turn in which it comes.
  */
 
 import { Connection } from "./connection.js";
 import { detectCodecs } from "./decoders/h264.js";
-import { buildAck, buildInput, buildPreset, buildResync, buildVisibility } from "./protocol.js";
+import { buildAck, buildInput, buildMissed, buildPreset, buildResync, buildVisibility } from "./protocol.js";
 import { Renderer } from "./renderer.js";
 import { Meter, ServerClock } from "./stats.js";
 import { PictureStream } from "./stream.js";
@@ -61,6 +61,10 @@ export class Pipeline {
       renderer: this.#renderer,
       onCommit: (commit) => this.#committed(commit),
       onResync: (reason) => this.#connection?.send(buildResync(reason)),
+      onMissed: ({ areas, ...report }) => {
+        this.#acknowledge();
+        this.#connection?.send(buildMissed({ ...report, areas: areas.map(({ x, y, w, h }) => [x, y, w, h]) }));
+      },
       onResize: (width, height) => {
         this.#width = width;
         this.#height = height;
@@ -120,6 +124,12 @@ export class Pipeline {
     if (hidden === this.#hidden) return;
     this.#hidden = hidden;
     this.#connection?.send(buildVisibility(hidden));
+    this.#stream.setHidden(hidden);
+  }
+
+  /** @param {boolean} on whether moving pictures are smoothed, for a frame's delay */
+  setSmoothing(on) {
+    this.#stream.smoother.enabled = on;
   }
 
   /**
@@ -134,7 +144,7 @@ export class Pipeline {
 
   async stats() {
     const now = performance.now();
-    const { counters, lastKind, jpeg, h264, lossless } = this.#stream;
+    const { counters, lastKind, jpeg, h264, lossless, smoother } = this.#stream;
     return {
       state: this.#connection?.state ?? "connecting",
       width: this.#width,
@@ -149,6 +159,9 @@ export class Pipeline {
       worker: this.#options.inWorker === true,
       rttMs: this.#clock.rtt,
       queue: this.#stream.waitingFrames,
+      merged: this.#renderer.merged,
+      smoothing: smoother.enabled,
+      smoothingMs: smoother.interval,
       ...this.#meter.read(now),
       ...counters,
       malformed: counters.malformed + this.#malformed,
@@ -202,8 +215,8 @@ export class Pipeline {
   /** @param {import("./stream.js").Committed} commit */
   #committed(commit) {
     const now = performance.now();
-    const latency = commit.snapshot ? null : this.#clock.since(commit.captureUs, now);
-    this.#meter.committed(commit.decodeMs, latency, now);
+    const { captureUs, snapshot } = commit.message;
+    this.#meter.committed(commit.decodeMs, snapshot ? null : this.#clock.since(captureUs, now), now);
     if (!this.#painted) {
       this.#painted = true;
       this.#emit("picture", {});
@@ -217,8 +230,7 @@ export class Pipeline {
     const commit = this.#unacknowledged;
     this.#unacknowledged = null;
     if (commit === null) return;
-    const { epoch, frame, decodeMs, queue } = commit;
-    this.#connection?.send(buildAck({ epoch, frame, decodeMs: Math.round(decodeMs * 10) / 10, queue }));
+    this.#connection?.send(buildAck(commit));
   }
 
   /**

@@ -16,6 +16,7 @@ const METHODS = /** @type {const} */ ([
   "sendUnchecked",
   "preset",
   "setHidden",
+  "setSmoothing",
   "readPixels",
   "stats",
 ]);

@@ -14,6 +14,7 @@ export const MAX_OPS = 4096;
 export const MAX_SIZE = 16384;
 export const MAX_STREAMS = 16;
 export const MAX_EVENTS = 64;
+export const MAX_AREAS = 64;
 /**
  * Most pixels a message may make this client decode or paint, for each pixel of its picture. No encoder draws a picture
  * tens of times in a frame; who does wants to keep the client busy.
@@ -22,7 +23,7 @@ const MAX_WORK = 64;
 const FREE_WORK = 1 << 20;
 
 export const MessageKind = Object.freeze({ FRAME: 1, SNAPSHOT: 2 });
-export const MessageFlag = Object.freeze({ RESIZED: 1, MORE: 2 });
+export const MessageFlag = Object.freeze({ RESIZED: 1, MORE: 2, PARTIAL: 4 });
 export const OpKind = Object.freeze({ FILL: 1, COPY: 2, LOSSLESS: 3, JPEG: 4, H264: 5 });
 export const OpFlag = Object.freeze({ KEY: 1, CROP: 2, FINAL: 4, CHROMA_444: 8 });
 
@@ -59,6 +60,8 @@ export class ProtocolError extends Error {
  * @property {boolean} snapshot
  * @property {boolean} resized
  * @property {boolean} more the snapshot continues in the next message
+ * @property {boolean} partial a repair: a snapshot of some rectangles, the rest stays
+ * @property {number} serial which snapshot or repair of the connection this is, 0 where that is not told
  * @property {number} epoch
  * @property {number} frameId id of a frame, as-of of a snapshot
  * @property {number} width
@@ -111,6 +114,8 @@ export function parseMessage(data) {
     snapshot,
     resized: (flags & MessageFlag.RESIZED) !== 0,
     more: snapshot && (flags & MessageFlag.MORE) !== 0,
+    partial: snapshot && (flags & MessageFlag.PARTIAL) !== 0,
+    serial: snapshot ? view.getUint32(44, true) : 0,
     epoch: view.getUint32(4, true),
     frameId: view.getUint32(8, true),
     width: view.getUint16(12, true),
@@ -249,10 +254,34 @@ export function buildHello(codecs, ticket) {
 }
 
 /**
- * @param {{epoch: number, frame: number, decodeMs?: number, queue?: number}} ack
+ * @param {{epoch: number, frame: number, serial?: number, decodeMs?: number, paintMs?: number, queue?: number}} ack
  */
-export function buildAck({ epoch, frame, decodeMs, queue }) {
-  return JSON.stringify({ type: "ack", epoch, frame, decode_ms: decodeMs, queue });
+export function buildAck({ epoch, frame, serial, decodeMs, paintMs, queue }) {
+  return JSON.stringify({
+    type: "ack",
+    epoch,
+    frame,
+    serial: serial || undefined,
+    decode_ms: tenth(decodeMs),
+    paint_ms: tenth(paintMs),
+    queue,
+  });
+}
+
+/** @param {number | undefined} ms */
+function tenth(ms) {
+  return ms === undefined ? undefined : Math.round(Math.max(ms, 0) * 10) / 10;
+}
+
+/**
+ * @param {{epoch: number, frame: number, areas: [number, number, number, number][], streams: number[]}} missed areas
+ *   1…64 of [x, y, w, h]
+ */
+export function buildMissed({ epoch, frame, areas, streams }) {
+  if (areas.length < 1 || areas.length > MAX_AREAS) {
+    throw new RangeError(`a missed message holds 1 to ${MAX_AREAS} areas, not ${areas.length}`);
+  }
+  return JSON.stringify({ type: "missed", epoch, frame, areas, streams: streams.length > 0 ? streams : undefined });
 }
 
 /**

@@ -3,11 +3,13 @@
  * which they were pushed.
  *
  * Single-threaded; time and timers are injected. At most `limit` frames decode at once, the others wait as bytes. A
- * decode that fails or takes longer than `timeoutMs` gives up its op, never the frame and never the queue.
+ * decode that fails or takes longer than `timeoutMs` gives up its op, never the frame and never the queue. A frame that
+ * is ready may be held for smoothness, but only while no other one is: the queue then is one frame long, not more.
  */
 
 /**
  * @typedef {import("./protocol.js").Message} Message
+ * @typedef {import("./protocol.js").Op} Op
  * @typedef {import("./decoders/patch.js").Patch} Patch
  *
  * @typedef {object} Entry A frame, or all messages of one snapshot.
@@ -18,13 +20,16 @@
  * @property {number} started messages whose decoding has begun
  * @property {number} pending ops that are still decoding
  * @property {(Patch | null)[][]} patches a list a message; null where the decode failed or goes on
- * @property {string[]} failures why decodes were given up
+ * @property {{op: Op, reason: string, late: boolean}[]} failures decodes that were given up; `late`: they took too long
+ * @property {number} ready ms from when it could be committed; -1 until then
+ * @property {number} due ms before which it is held
  * @property {boolean} dropped the entry has left the queue: late patches are closed at once
  * @property {Set<() => void>} expire give up the decodes that go on
  *
  * @typedef {object} QueueOptions
  * @property {(message: Message) => (Patch | Promise<Patch>)[]} decode starts the decode of all ops; must not throw
  * @property {(entry: Entry) => void} commit paint; synchronous
+ * @property {(entry: Entry) => number} [due] when a frame that is ready may be committed, ms; asked once, in order
  * @property {number} [limit] frames in decode
  * @property {number} [timeoutMs]
  * @property {() => number} [now]
@@ -40,11 +45,16 @@ export class FrameQueue {
   #entries = [];
   #decoding = 0;
   #draining = false;
+  #paused = false;
+  /** @type {any} */
+  #hold = null;
+  /** @type {Required<QueueOptions>} */
   #options;
 
   /** @param {QueueOptions} options */
   constructor(options) {
     this.#options = {
+      due: (entry) => entry.ready,
       limit: DECODE_LIMIT,
       timeoutMs: DECODE_TIMEOUT_MS,
       now: () => performance.now(),
@@ -84,6 +94,8 @@ export class FrameQueue {
       pending: 0,
       patches: [],
       failures: [],
+      ready: -1,
+      due: 0,
       dropped: false,
       expire: new Set(),
     };
@@ -105,8 +117,19 @@ export class FrameQueue {
     this.#advance();
   }
 
+  /**
+   * Begin no further decodes, or go on with them; what decodes already is committed in either case.
+   *
+   * @param {boolean} paused
+   */
+  setPaused(paused) {
+    this.#paused = paused;
+    if (!paused) this.#advance();
+  }
+
   /** Forget everything: nothing that is under way will be committed. */
   clear() {
+    this.#release();
     for (const entry of this.#entries.splice(0)) this.#discard(entry);
   }
 
@@ -132,6 +155,7 @@ export class FrameQueue {
   }
 
   #startAll() {
+    if (this.#paused) return;
     for (const entry of this.#entries) {
       while (entry.started < entry.messages.length) {
         if (entry.pending === 0 && this.#decoding >= this.#options.limit) return;
@@ -157,7 +181,7 @@ export class FrameQueue {
         return;
       }
       waiting++;
-      this.#await(entry, patches, index, result);
+      this.#await(entry, patches, index, message.ops[index], result);
     });
     if (waiting > 0 && entry.pending === 0) this.#decoding++;
     entry.pending += waiting;
@@ -167,12 +191,13 @@ export class FrameQueue {
    * @param {Entry} entry
    * @param {(Patch | null)[]} patches
    * @param {number} index
+   * @param {Op} op
    * @param {Promise<Patch>} result
    */
-  #await(entry, patches, index, result) {
+  #await(entry, patches, index, op, result) {
     let settled = false;
-    /** @param {Patch | null} patch @param {string} [reason] */
-    const settle = (patch, reason) => {
+    /** @param {Patch | null} patch @param {string} [reason] @param {boolean} [late] */
+    const settle = (patch, reason, late = false) => {
       if (settled) {
         patch?.close();
         return;
@@ -187,12 +212,12 @@ export class FrameQueue {
       patches[index] = patch;
       entry.pending--;
       if (entry.pending === 0) this.#decoding--;
-      if (reason !== undefined) entry.failures.push(reason);
+      if (reason !== undefined) entry.failures.push({ op, reason, late });
       this.#advance();
     };
     const expire = () => settle(null);
     const limit = this.#options.timeoutMs;
-    const timer = this.#options.setTimer(() => settle(null, `a decode took more than ${limit} ms`), limit);
+    const timer = this.#options.setTimer(() => settle(null, `a decode took more than ${limit} ms`, true), limit);
     entry.expire.add(expire);
     result.then(
       (patch) => settle(patch),
@@ -203,7 +228,8 @@ export class FrameQueue {
   /** @returns {boolean} whether a frame was committed */
   #commitHead() {
     const entry = this.#entries[0];
-    if (entry === undefined || entry.open || entry.pending > 0 || entry.started < entry.messages.length) return false;
+    if (entry === undefined || !isReady(entry) || this.#holds(entry)) return false;
+    this.#release();
     this.#entries.shift();
     entry.dropped = true;
     try {
@@ -213,4 +239,34 @@ export class FrameQueue {
     }
     return true;
   }
+
+  /**
+   * @param {Entry} entry the first one, ready
+   * @returns {boolean} whether it has to wait for its time
+   */
+  #holds(entry) {
+    const { due, now, setTimer } = this.#options;
+    if (entry.ready < 0) {
+      entry.ready = now();
+      entry.due = due(entry);
+    }
+    const next = this.#entries[1];
+    const wait = entry.due - now();
+    if (wait <= 0 || (next !== undefined && isReady(next))) return false;
+    this.#hold ??= setTimer(() => {
+      this.#hold = null;
+      this.#advance();
+    }, wait);
+    return true;
+  }
+
+  #release() {
+    if (this.#hold !== null) this.#options.clearTimer(this.#hold);
+    this.#hold = null;
+  }
+}
+
+/** @param {Entry} entry */
+function isReady(entry) {
+  return !entry.open && entry.pending === 0 && entry.started === entry.messages.length;
 }

@@ -57,12 +57,17 @@ export function newCounters() {
     /** Frames and snapshots committed. */
     frames: 0,
     snapshots: 0,
+    repairs: 0,
     /** Bytes of binary messages. */
     bytes: 0,
     /** Frames that were not applied: too old, or before a snapshot. */
     dropped: 0,
     /** Ops whose decode failed or took too long. */
     failures: 0,
+    /** Those of them that took too long. */
+    timeouts: 0,
+    /** Reports of areas that were not shown, and requests for a whole snapshot. */
+    missed: 0,
     resyncs: 0,
     /** Messages that broke the protocol, and text messages of unknown types. */
     malformed: 0,

@@ -2,7 +2,7 @@
  * The picture stream: which messages apply, in which order, and what to do when one is missing (docs/protocol.md §1–2).
  *
  * Owns the frame queue and the decoders; runs wherever its renderer does and never blocks. Epochs, as-of, snapshots in
- * several messages and sizes are decided on arrival; painting and acknowledging follow the commit.
+ * several messages and sizes are decided on arrival; painting, reporting what failed and acknowledging follow the commit.
  */
 
 import { CopyDecoder } from "./decoders/copy.js";
@@ -10,9 +10,11 @@ import { FillDecoder } from "./decoders/fill.js";
 import { H264Decoder } from "./decoders/h264.js";
 import { JpegDecoder } from "./decoders/jpeg.js";
 import { LosslessDecoder } from "./decoders/lossless.js";
+import { Missing } from "./missing.js";
 import { OpKind, parseMessage } from "./protocol.js";
 import { FrameQueue } from "./queue.js";
 import { Resync } from "./resync.js";
+import { Smoother } from "./smoothing.js";
 import { newCounters } from "./stats.js";
 
 /** @type {Record<number, string>} */
@@ -29,6 +31,8 @@ const MAX_WAITING_BYTES = 128 * 1024 * 1024;
 const MAX_SNAPSHOT_PARTS = 1024;
 /** Longest pause between two messages of one snapshot. */
 const SNAPSHOT_PAUSE_MS = 5000;
+/** What was decoding when the page was hidden has ended by then, one way or another. */
+const HIDDEN_RESET_MS = 1000;
 /** After an engine's restart the server sends a snapshot unasked; so long it is given for it. */
 const SNAPSHOT_GRACE_MS = 2000;
 
@@ -36,22 +40,29 @@ const SNAPSHOT_GRACE_MS = 2000;
  * @typedef {import("./protocol.js").Message} Message
  * @typedef {import("./protocol.js").Op} Op
  * @typedef {import("./queue.js").Entry} Entry
+ * @typedef {import("./missing.js").Report} Report
  * @typedef {import("./decoders/patch.js").Decoder} Decoder
  * @typedef {import("./decoders/patch.js").Patch} Patch
  * @typedef {Pick<import("./renderer.js").Renderer, "resize" | "commit">} Painter
  *
+ * @typedef {{entry: Entry, message: Message, timer: any}} Assembly a snapshot of which more is to come
+ *
  * @typedef {object} Committed
  * @property {number} epoch
- * @property {number} frame
- * @property {number} captureUs
- * @property {number} decodeMs from arrival to commit
+ * @property {number} frame newest id of which everything is committed
+ * @property {number} serial of the newest snapshot or repair committed, 0 before the first
+ * @property {Message} message the (first) one that was committed
+ * @property {number} arrived ms
+ * @property {number} ready when all of it was decoded, ms
+ * @property {number} decodeMs from arrival to that
+ * @property {number} paintMs from that to the commit
  * @property {number} queue frames that still wait
- * @property {boolean} snapshot
  *
  * @typedef {object} StreamOptions
  * @property {Painter} renderer
  * @property {(commit: Committed) => void} onCommit
  * @property {(reason: string) => void} onResync ask the server for a snapshot
+ * @property {(report: Report) => void} onMissed tell the server what was not shown; before the commit is told
  * @property {(width: number, height: number) => void} onResize
  * @property {Record<number, Decoder>} [decoders] by kind of op
  * @property {() => number} [now]
@@ -64,8 +75,12 @@ export class PictureStream {
   #options;
   #queue;
   #resync;
+  #missing;
   #epoch = 0;
+  /** Newest id that has come, and newest that is committed. */
   #lastId = 0;
+  #committedId = 0;
+  #serial = 0;
   /** Nothing applies before a snapshot does. */
   #waiting = true;
   /** Size of the picture once all that waits is committed. */
@@ -74,8 +89,13 @@ export class PictureStream {
   /** Size of the picture that is shown. */
   #shownWidth = 0;
   #shownHeight = 0;
-  /** @type {{entry: Entry, message: Message, timer: any} | null} */
+  /** @type {Assembly | null} */
   #assembly = null;
+  /** Snapshots that came too late: acknowledged, not painted. @type {WeakSet<Message>} */
+  #stale = new WeakSet();
+  /** @type {any} */
+  #hiddenTimer = null;
+  smoother = new Smoother();
   counters = newCounters();
   jpeg = new JpegDecoder();
   h264 = new H264Decoder();
@@ -104,6 +124,18 @@ export class PictureStream {
     this.#queue = new FrameQueue({
       decode: (message) => this.#decode(message),
       commit: (entry) => this.#commit(entry),
+      due: ({ messages: [{ captureUs, snapshot }], ready }) => (snapshot ? ready : this.smoother.due(captureUs, ready)),
+      now,
+      setTimer,
+      clearTimer,
+    });
+    this.#missing = new Missing({
+      send: (report) => {
+        this.counters.missed++;
+        this.#options.onMissed(report);
+      },
+      onUnrepaired: (reason) => this.#resync.request(reason),
+      isLost: (stream) => this.h264.isLost(stream),
       now,
       setTimer,
       clearTimer,
@@ -157,13 +189,28 @@ export class PictureStream {
   restart() {
     this.#forget();
     this.#resync.settle();
+    this.#serial = 0;
+  }
+
+  /**
+   * Nobody sees the picture: what still comes is kept as bytes, and video decoders are let go. It is decoded, in order,
+   * once the page is shown again: the server counts on what it sent before it knew.
+   *
+   * @param {boolean} hidden
+   */
+  setHidden(hidden) {
+    const { setTimer, clearTimer } = this.#options;
+    clearTimer(this.#hiddenTimer);
+    if (hidden) this.#hiddenTimer = setTimer(() => this.h264.reset(), HIDDEN_RESET_MS);
+    this.#queue.setPaused(hidden);
   }
 
   /** @param {number} epoch */
   #beginEpoch(epoch) {
     this.#forget();
     this.#epoch = epoch;
-    this.#lastId = 0;
+    this.#lastId = this.#committedId = 0;
+    this.smoother.reset();
   }
 
   /** Drop all that is under way and wait for a snapshot. */
@@ -173,6 +220,7 @@ export class PictureStream {
     this.counters.dropped += this.#queue.length;
     this.#queue.clear();
     for (const decoder of Object.values(this.#options.decoders)) decoder.reset();
+    this.#missing.clear();
     this.#waiting = true;
   }
 
@@ -202,25 +250,23 @@ export class PictureStream {
   #receiveSnapshot(message) {
     const open = this.#assembly;
     if (open !== null) {
-      const { frameId, width, height } = open.message;
-      if (frameId === message.frameId && width === message.width && height === message.height) {
-        this.#options.clearTimer(open.timer);
-        if (open.entry.messages.length >= MAX_SNAPSHOT_PARTS) {
-          this.#startOver("a snapshot without end");
-          return;
-        }
-        this.#assembly = null;
-        if (message.more) this.#assemble(open.entry, message);
-        this.#queue.extend(open.entry, message);
+      if (continues(open.message, message)) {
+        this.#continueSnapshot(open, message);
         return;
       }
       // Another one has begun: what waited for the old one has no picture to go by.
       this.#forget();
     }
-    if (!this.#waiting && message.frameId < this.#lastId) {
-      // Newer frames have been applied already; this would take them back.
+    if (message.partial && (this.#waiting || message.width !== this.#width || message.height !== this.#height)) {
       this.counters.dropped++;
+      if (open !== null) this.#startOver("a repair that stopped");
       return;
+    }
+    if (!message.partial && !this.#waiting && message.frameId < this.#lastId) {
+      // Newer frames have been applied already; this would take them back. Its acknowledgement is still due.
+      this.counters.dropped++;
+      this.#stale.add(message);
+      message.ops = [];
     }
     this.#accept(message);
     this.#waiting = false;
@@ -228,9 +274,25 @@ export class PictureStream {
     if (message.more) this.#assemble(entry, message);
   }
 
+  /**
+   * @param {Assembly} open
+   * @param {Message} message
+   */
+  #continueSnapshot({ entry, message: first, timer }, message) {
+    this.#options.clearTimer(timer);
+    if (entry.messages.length >= MAX_SNAPSHOT_PARTS) {
+      this.#startOver("a snapshot without end");
+      return;
+    }
+    this.#assembly = null;
+    if (message.more) this.#assemble(entry, message);
+    if (this.#stale.has(first)) message.ops = [];
+    this.#queue.extend(entry, message);
+  }
+
   /** @param {Message} message */
   #accept(message) {
-    this.#lastId = message.frameId;
+    this.#lastId = Math.max(this.#lastId, message.frameId);
     this.#width = message.width;
     this.#height = message.height;
   }
@@ -271,35 +333,33 @@ export class PictureStream {
       this.counters.failures++;
       return;
     }
-    const unpainted = renderer.commit(entry.patches.flat());
+    const ops = entry.messages.flatMap((part) => part.ops);
+    const unpainted = renderer.commit(entry.patches.flat(), ops);
     this.counters.frames++;
-    if (message.snapshot) {
-      this.counters.snapshots++;
+    if (message.partial) this.counters.repairs++;
+    else if (message.snapshot) this.counters.snapshots++;
+    if (message.snapshot && !message.partial && !this.#stale.has(message)) {
       this.#resync.settle();
+      this.#missing.clear();
     }
-    this.#judge(entry.failures, unpainted);
-    for (const { ops } of entry.messages) this.#count(ops);
+    const failed = [...entry.failures.map(({ op }) => op), ...unpainted];
+    this.counters.failures += failed.length;
+    this.counters.timeouts += entry.failures.filter(({ late }) => late).length;
+    this.#missing.committed(message, ops, failed);
+    this.#count(ops);
+    this.#committedId = Math.max(this.#committedId, message.frameId);
+    if (message.serial > 0) this.#serial = message.serial;
     this.#options.onCommit({
       epoch: message.epoch,
-      frame: message.frameId,
-      captureUs: message.captureUs,
-      decodeMs: now() - entry.arrived,
+      frame: this.#committedId,
+      serial: this.#serial,
+      message,
+      arrived: entry.arrived,
+      ready: entry.ready,
+      decodeMs: entry.ready - entry.arrived,
+      paintMs: now() - entry.ready,
       queue: this.#queue.length,
-      snapshot: message.snapshot,
     });
-  }
-
-  /**
-   * Ask for repair of what a frame should have shown and did not. Asked for at the commit, never before: a snapshot
-   * that commits in between would be taken for the answer.
-   *
-   * @param {string[]} failures
-   * @param {number} unpainted
-   */
-  #judge(failures, unpainted) {
-    this.counters.failures += failures.length + unpainted;
-    if (failures.length > 0) this.#resync.request(failures[0]);
-    else if (unpainted > 0) this.#resync.request("a decoded picture could not be painted");
   }
 
   /** @param {Op[]} ops */
@@ -319,4 +379,14 @@ export class PictureStream {
     this.#shownHeight = height;
     if (changed) this.#options.onResize(width, height);
   }
+}
+
+/**
+ * @param {Message} first
+ * @param {Message} next
+ * @returns {boolean} whether both are messages of one snapshot or repair
+ */
+function continues(first, next) {
+  const same = first.frameId === next.frameId && first.serial === next.serial && first.partial === next.partial;
+  return same && first.width === next.width && first.height === next.height;
 }

@@ -63,6 +63,14 @@ export class H264Decoder {
     };
   }
 
+  /**
+   * @param {number} stream
+   * @returns {boolean} whether only a key frame can start it again
+   */
+  isLost(stream) {
+    return !this.#streams.get(stream)?.usable;
+  }
+
   reset() {
     for (const stream of this.#streams.values()) stream.close();
     this.#streams.clear();

@@ -41,14 +41,18 @@ def make_picture(width: int, height: int, seed: int = 0) -> Pixels:
     return np.stack([red, green, blue], axis=-1).astype(np.uint8)
 
 
+def encode_jpeg(picture: Pixels) -> bytes:
+    """A JPEG of high quality in full colour resolution."""
+    return bytes(_jpeg.encode(picture, quality=95, pixel_format=TJPF_RGB, jpeg_subsample=TJSAMP_444))
+
+
 def jpeg_frame(frame_id: int, pictures: list[tuple[int, int, Pixels]], size: tuple[int, int], **header: Any) -> bytes:
     """A message with a JPEG for each (x, y, picture); ``size`` is (width, height) of the whole."""
     area = wire.PayloadArea()
     ops = []
     for x, y, picture in pictures:
         height, width = picture.shape[:2]
-        data = _jpeg.encode(picture, quality=95, pixel_format=TJPF_RGB, jpeg_subsample=TJSAMP_444)
-        ops.append(area.op(wire.JPEG, (x, y, width, height), data))
+        ops.append(area.op(wire.JPEG, (x, y, width, height), encode_jpeg(picture)))
     return pack(frame_id, ops, area.getvalue(), size, **header)
 
 

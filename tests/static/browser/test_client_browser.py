@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_server import FakeServer, make_welcome, wait_for
-from pictures import EPOCH, VideoStripe, difference, jpeg_frame, make_picture, pack, shown
+from pictures import EPOCH, VideoStripe, difference, encode_jpeg, jpeg_frame, make_picture, pack, shown
 from playwright.sync_api import Page, expect
 
 from stripeengine import wire
@@ -16,6 +16,8 @@ from stripeengine.lossless import encode_batch
 
 VECTORS = Path(__file__).resolve().parents[2] / "vectors"
 SIZE = (640, 480)
+PARTIAL = 4
+"""The header's flag of a repair."""
 
 
 def open_viewer(page: Page, server: FakeServer, frame: int = 5) -> None:
@@ -82,7 +84,7 @@ def test_video_stripes_are_shown_as_sent(page: Page, server: FakeServer, worker:
     assert counted["ops"]["h264"] == 24 and counted["h264Codec"].startswith("avc1.42")
 
 
-def test_delta_without_key_asks_for_a_snapshot_once_and_holds_nothing_up(page: Page, server: FakeServer) -> None:
+def test_delta_without_key_is_reported_once_and_holds_nothing_up(page: Page, server: FakeServer) -> None:
     open_viewer(page, server)
     stripe = VideoStripe(640, 64)
     stripe.encode(make_picture(640, 64))
@@ -96,8 +98,31 @@ def test_delta_without_key_asks_for_a_snapshot_once_and_holds_nothing_up(page: P
     now = shown(page, 0, 0, *SIZE)
     assert (now[:64] == before[:64]).all()
     assert (now[100:104] == [255, 0, 0]).all()
-    assert len(server.texts("resync")) == 1
+    [missed] = server.texts("missed")
+    assert missed == {"type": "missed", "epoch": EPOCH, "frame": 6, "areas": [[0, 0, 640, 64]], "streams": [3]}
+    order = [m["type"] for m in server.received if m["type"] in ("missed", "ack") and m["frame"] >= 6]
+    assert order[0] == "missed", "before the acknowledgement that covers it"
     assert stats(page)["failures"] == 4
+    fill = [wire.fill_op((0, 0, 640, 64), 0x00FF00)]
+    server.send(pack(9, fill, size=SIZE, kind=wire.SNAPSHOT, flags=PARTIAL))
+    wait_for("the repair", lambda: stats(page)["repairs"] == 1)
+    assert (shown(page, 0, 0, 640, 64) == [0, 255, 0]).all()
+    assert server.texts("resync") == []
+
+
+def test_stretched_repairs_lie_over_what_they_cover_alone(page: Page, server: FakeServer) -> None:
+    open_viewer(page, server)
+    before = shown(page, 0, 0, *SIZE)
+    area = wire.PayloadArea()
+    picture = make_picture(160, 32, 4)
+    ops = [area.op(wire.JPEG, (64, 64, 320, 64), encode_jpeg(picture), (160, 32))]
+    server.send(pack(5, ops, area.getvalue(), SIZE, kind=wire.SNAPSHOT, flags=PARTIAL))
+    wait_for("the repair", lambda: stats(page)["repairs"] == 1)
+    now = shown(page, 0, 0, *SIZE).copy()
+    stretched = picture.repeat(2, axis=0).repeat(2, axis=1)
+    assert difference(now[64:128, 64:384], stretched).mean() < 6
+    now[64:128, 64:384] = before[64:128, 64:384]
+    assert (now == before).all()
 
 
 @pytest.mark.parametrize("method", ["wasm", "javascript"])

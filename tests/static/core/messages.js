@@ -26,6 +26,8 @@ import { HEADER_SIZE, OP_SIZE, OpKind } from "../../../static/core/protocol.js";
  * @property {number} [width]
  * @property {number} [height]
  * @property {number} [flags]
+ * @property {number} [serial]
+ * @property {number} [captureUs]
  * @property {OpDescription[]} [ops]
  */
 
@@ -33,7 +35,7 @@ import { HEADER_SIZE, OP_SIZE, OpKind } from "../../../static/core/protocol.js";
  * @param {FrameDescription} frame
  * @returns {ArrayBuffer}
  */
-export function packFrame({ kind = 1, epoch = 1, frameId = 1, width = 64, height = 48, flags = 0, ops = [] }) {
+export function packFrame({ kind = 1, epoch = 1, frameId = 1, width = 64, height = 48, flags = 0, ops = [], ...more }) {
   /** @type {Map<Uint8Array, number>} */
   const places = new Map();
   let size = 0;
@@ -53,6 +55,8 @@ export function packFrame({ kind = 1, epoch = 1, frameId = 1, width = 64, height
   view.setUint32(32, size, true);
   view.setUint16(36, ops.length, true);
   view.setUint16(38, flags, true);
+  view.setBigUint64(16, BigInt(more.captureUs ?? 0), true);
+  view.setUint32(44, more.serial ?? 0, true);
   ops.forEach((op, i) => packOp(view, HEADER_SIZE + i * OP_SIZE, op, places));
   for (const [payload, offset] of places) bytes.set(payload, start + offset);
   return bytes.buffer;

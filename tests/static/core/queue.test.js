@@ -6,8 +6,13 @@ import { FakeClock, settle } from "./clock.js";
 
 /** @typedef {import("../../../static/core/protocol.js").Message} Message */
 
-/** A queue whose decodes end when the test says so. @param {number} [limit] */
-function makeQueue(limit) {
+/**
+ * A queue whose decodes end when the test says so.
+ *
+ * @param {number} [limit]
+ * @param {(entry: import("../../../static/core/queue.js").Entry) => number} [due]
+ */
+function makeQueue(limit, due) {
   const clock = new FakeClock();
   /** @type {{frame: number, index: number, resolve: (patch: any) => void, reject: (e: Error) => void}[]} */
   const decodes = [];
@@ -39,9 +44,10 @@ function makeQueue(limit) {
       }),
     commit: (entry) => {
       const names = entry.patches.flat().map((p) => /** @type {any} */ (p)?.name ?? "-");
-      commits.push({ frame: entry.messages[0].frameId, patches: names, failures: entry.failures });
+      commits.push({ frame: entry.messages[0].frameId, patches: names, failures: entry.failures.map((f) => f.reason) });
     },
     ...(limit === undefined ? {} : { limit }),
+    ...(due === undefined ? {} : { due }),
     now: clock.now,
     setTimer: clock.setTimer,
     clearTimer: clock.clearTimer,
@@ -137,4 +143,48 @@ test("clearing commits nothing and closes everything, late decodes too", async (
   assert.deepEqual([commits.length, patches.open, queue.length, queue.decoding], [0, 0, 0, 0]);
   queue.push(frame(3, [false]));
   assert.equal(commits.length, 1);
+});
+
+test("a frame that is ready is held until it is due, but never when the next one is ready too", async () => {
+  const { queue, clock, decodes, commits } = makeQueue(8, (entry) => entry.ready + 16);
+  /** @returns {number[]} */
+  const committed = () => commits.map((c) => c.frame);
+  queue.push(frame(1, [false]));
+  clock.advance(15);
+  assert.deepEqual(committed(), []);
+  clock.advance(1);
+  assert.deepEqual(committed(), [1]);
+  queue.push(frame(2, [false]));
+  queue.push(frame(3, [true]));
+  clock.advance(5);
+  assert.deepEqual(committed(), [1], "the next one is not ready");
+  decodes[0].resolve(null);
+  await settle();
+  assert.deepEqual(committed(), [1, 2], "one frame is held, not two");
+  clock.advance(16);
+  assert.deepEqual(committed(), [1, 2, 3]);
+});
+
+test("clearing forgets the frame that is held", () => {
+  const { queue, clock, commits, patches } = makeQueue(8, (entry) => entry.ready + 16);
+  queue.push(frame(1, [false]));
+  queue.clear();
+  clock.advance(100);
+  assert.deepEqual([commits.length, patches.open, clock.timers.length], [0, 0, 0]);
+});
+
+test("a paused queue begins no decode, finishes what had begun and loses nothing", async () => {
+  const { queue, decodes, commits } = makeQueue();
+  queue.push(frame(1, [true]));
+  queue.setPaused(true);
+  queue.push(frame(2, [false]));
+  queue.push(frame(3, [true]));
+  decodes[0].resolve(null);
+  await settle();
+  assert.deepEqual([commits.map((c) => c.frame), decodes.length], [[1], 1]);
+  queue.setPaused(false);
+  assert.deepEqual([commits.map((c) => c.frame), decodes.length], [[1, 2], 2]);
+  decodes[1].resolve(null);
+  await settle();
+  assert.deepEqual(commits.map((c) => c.frame), [1, 2, 3]);
 });

@@ -10,7 +10,7 @@ import { FakeClock, settle } from "./clock.js";
 import { packFrame } from "./messages.js";
 
 const [FILL, COPY, JPEG] = [1, 2, 4];
-const [RESIZED, MORE, SNAPSHOT] = [1, 2, 2];
+const [RESIZED, MORE, PARTIAL, SNAPSHOT] = [1, 2, 4, 2];
 
 /** A stream that paints into memory; JPEG ops always fail. */
 function makeStream() {
@@ -25,21 +25,30 @@ function makeStream() {
     /** @param {any[]} patches */
     commit(patches) {
       for (const patch of patches) patch?.paint(painter);
-      return 0;
+      return [];
     },
   };
+  /** @type {import("../../../static/core/missing.js").Report[]} */
+  const missed = [];
+  /** @type {number[]} */
+  const serials = [];
   /** @type {number[]} */
   const commits = [];
   /** @type {string[]} */
   const resyncs = [];
   let resets = 0;
+  let hanging = false;
   const failing = {
-    decode: () => Promise.reject(new DecodeError("no such picture")),
+    decode: () => (hanging ? new Promise(() => {}) : Promise.reject(new DecodeError("no such picture"))),
     reset: () => void resets++,
   };
   const stream = new PictureStream({
     renderer: painter,
-    onCommit: ({ frame }) => commits.push(frame),
+    onCommit: ({ frame, serial }) => {
+      commits.push(frame);
+      serials.push(serial);
+    },
+    onMissed: (report) => missed.push(report),
     onResync: (reason) => resyncs.push(reason),
     onResize: () => {},
     decoders: { [FILL]: new FillDecoder(), [COPY]: new CopyDecoder(), [JPEG]: failing },
@@ -51,7 +60,7 @@ function makeStream() {
   const send = (frame) => stream.receive(packFrame(frame));
   /** @param {number} x @param {number} y */
   const pixel = (x, y) => painter.framebuffer.pixels[y * painter.framebuffer.width + x];
-  return { stream, clock, commits, resyncs, send, pixel, painter, resets: () => resets };
+  return { stream, clock, commits, serials, missed, resyncs, send, pixel, painter, resets: () => resets, hang: (/** @type {boolean} */ on) => void (hanging = on) };
 }
 
 /** @param {number} value @param {object} [place] */
@@ -75,13 +84,14 @@ test("nothing applies before a snapshot, and ids up to its as-of never", () => {
   assert.deepEqual(resyncs, [], "the snapshot came in time");
 });
 
-test("a snapshot older than what is shown is ignored", () => {
-  const { commits, send, pixel } = makeStream();
-  send({ kind: SNAPSHOT, frameId: 5, ops: [fill(0x00ff00)] });
+test("a snapshot older than what is shown is not painted, but acknowledged", () => {
+  const { commits, serials, send, pixel } = makeStream();
+  send({ kind: SNAPSHOT, frameId: 5, serial: 1, ops: [fill(0x00ff00)] });
   send({ frameId: 6, ops: [fill(0xff0000)] });
-  send({ kind: SNAPSHOT, frameId: 5, ops: [fill(0x00ff00)] });
+  send({ kind: SNAPSHOT, frameId: 5, serial: 2, flags: MORE, ops: [fill(0x00ff00)] });
+  send({ kind: SNAPSHOT, frameId: 5, serial: 2, ops: [fill(0x00ff00)] });
   assert.equal(pixel(0, 0), RED);
-  assert.deepEqual(commits, [5, 6]);
+  assert.deepEqual([commits, serials], [[5, 6, 6], [1, 1, 2]]);
 });
 
 test("a snapshot in parts is shown whole, then the frame that came in between", () => {
@@ -130,8 +140,8 @@ test("another size needs RESIZED, which starts from black", () => {
   assert.deepEqual([resyncs.length, commits], [1, [5, 6, 8]]);
 });
 
-test("failed decodes leave their rectangle, ask once and hold nothing up", async () => {
-  const { stream, commits, send, pixel, resyncs, clock } = makeStream();
+test("failed decodes leave their rectangle, are reported before the commit and hold nothing up", async () => {
+  const { stream, commits, send, pixel, resyncs, missed, clock } = makeStream();
   const payload = Uint8Array.of(1);
   send({ kind: SNAPSHOT, frameId: 5, ops: [fill(0x00ff00)] });
   for (let frameId = 6; frameId < 9; frameId++) {
@@ -140,13 +150,125 @@ test("failed decodes leave their rectangle, ask once and hold nothing up", async
   await settle();
   assert.deepEqual(commits, [5, 6, 7, 8]);
   assert.deepEqual([pixel(0, 0), pixel(8, 0)], [GREEN, RED]);
-  assert.deepEqual(resyncs, ["no such picture"]);
+  assert.deepEqual(missed.map(({ frame }) => frame), [6, 7, 8]);
+  assert.deepEqual(missed[0], { epoch: 1, frame: 6, areas: [{ x: 0, y: 0, w: 8, h: 8 }], streams: [] });
   assert.equal(stream.counters.failures, 3);
-  send({ kind: SNAPSHOT, frameId: 8, ops: [{ kind: JPEG, w: 8, h: 8, payload }] });
+  assert.deepEqual(resyncs, []);
+  send({ kind: SNAPSHOT, flags: PARTIAL, frameId: 8, serial: 1, ops: [fill(0xff0000, { w: 8, h: 8 })] });
+  assert.equal(pixel(0, 0), RED);
+  clock.advance(60_000);
+  assert.deepEqual([resyncs, missed.length], [[], 3], "it is repaired");
+});
+
+test("areas nobody repairs cost a whole snapshot in the end", async () => {
+  const { send, resyncs, clock } = makeStream();
+  send({ kind: SNAPSHOT, frameId: 5, ops: [fill(0x00ff00)] });
+  send({ frameId: 6, ops: [{ kind: JPEG, w: 8, h: 8, payload: Uint8Array.of(1) }] });
   await settle();
-  assert.equal(resyncs.length, 1, "a snapshot that fails too is not asked for at once again");
-  clock.advance(2001);
-  assert.equal(resyncs.length, 2, "but after a while it is");
+  clock.advance(4999);
+  assert.deepEqual(resyncs, []);
+  clock.advance(1);
+  assert.deepEqual(resyncs, ["missed areas that nobody repaired"]);
+  send({ kind: SNAPSHOT, frameId: 6, ops: [fill(0x00ff00)] });
+  clock.advance(60_000);
+  assert.equal(resyncs.length, 1);
+});
+
+test("what fails again as a repair is reported ever later", async () => {
+  const { send, missed, clock, stream } = makeStream();
+  const broken = { kind: JPEG, w: 8, h: 8, payload: Uint8Array.of(1) };
+  send({ kind: SNAPSHOT, frameId: 5, ops: [fill(0x00ff00)] });
+  send({ frameId: 6, ops: [broken] });
+  await settle();
+  const delays = [];
+  for (let serial = 1; serial <= 4; serial++) {
+    const count = missed.length;
+    send({ kind: SNAPSHOT, flags: PARTIAL, frameId: 6, serial, ops: [broken] });
+    await settle();
+    const before = clock.time;
+    while (missed.length === count) clock.advance(100);
+    delays.push(clock.time - before);
+  }
+  assert.deepEqual(delays, [1000, 2000, 4000, 8000]);
+  assert.equal(stream.counters.missed, 5);
+});
+
+test("a decode of more than 500 ms is reported and closed", async () => {
+  const { stream, send, missed, clock, hang, commits } = makeStream();
+  send({ kind: SNAPSHOT, frameId: 5, ops: [fill(0x00ff00)] });
+  hang(true);
+  send({ frameId: 6, ops: [{ kind: JPEG, x: 4, y: 4, w: 8, h: 8, payload: Uint8Array.of(1) }] });
+  send({ frameId: 7, ops: [fill(0xff0000, { x: 30, w: 1, h: 1 })] });
+  clock.advance(499);
+  assert.deepEqual([commits, missed.length], [[5], 0]);
+  clock.advance(1);
+  assert.deepEqual([commits, missed[0]?.areas], [[5, 6, 7], [{ x: 4, y: 4, w: 8, h: 8 }]]);
+  assert.equal(stream.counters.timeouts, 1);
+});
+
+test("many failed rectangles are one report of at most 64", async () => {
+  const { send, missed } = makeStream();
+  send({ kind: SNAPSHOT, frameId: 5, ops: [fill(0x00ff00)] });
+  const ops = Array.from({ length: 96 }, (_, i) => ({ kind: JPEG, x: (i % 16) * 4, y: (i >> 4) * 8, w: 2, h: 2, payload: Uint8Array.of(1) }));
+  send({ frameId: 6, ops });
+  await settle();
+  assert.equal(missed.length, 1);
+  assert.ok(missed[0].areas.length <= 64);
+  for (const { x, y } of ops) {
+    assert.ok(missed[0].areas.some((a) => a.x <= x && a.y <= y && a.x + a.w >= x + 2 && a.y + a.h >= y + 2));
+  }
+});
+
+test("repairs apply in the order in which they come, whatever their number, and leave the rest", () => {
+  const { commits, serials, send, pixel } = makeStream();
+  send({ kind: SNAPSHOT, frameId: 5, serial: 1, ops: [fill(0x00ff00)] });
+  send({ frameId: 7, ops: [fill(0xff0000, { w: 8, h: 8 })] });
+  send({ kind: SNAPSHOT, flags: PARTIAL, frameId: 6, serial: 2, ops: [fill(0x0000ff, { x: 4, w: 8, h: 8 })] });
+  assert.deepEqual([pixel(0, 0), pixel(4, 0), pixel(12, 0)], [RED, packPixel(0, 0, 255), GREEN]);
+  send({ frameId: 7, ops: [fill(0x00ff00)] });
+  send({ kind: SNAPSHOT, flags: PARTIAL, frameId: 9, serial: 3, ops: [] });
+  send({ frameId: 9, ops: [fill(0x00ff00)] });
+  assert.equal(pixel(0, 0), RED, "frames up to a repair's number are ignored");
+  send({ frameId: 10, ops: [fill(0x00ff00)] });
+  assert.equal(pixel(0, 0), GREEN);
+  assert.deepEqual(commits, [5, 7, 7, 9, 10]);
+  assert.deepEqual(serials, [1, 1, 2, 3, 3]);
+});
+
+test("repairs in parts are shown whole; one that another interrupts needs a snapshot", () => {
+  const { commits, send, pixel, resyncs } = makeStream();
+  send({ kind: SNAPSHOT, frameId: 5, serial: 1, ops: [fill(0x00ff00)] });
+  send({ kind: SNAPSHOT, flags: PARTIAL | MORE, frameId: 5, serial: 2, ops: [fill(0xff0000, { w: 8, h: 8 })] });
+  assert.equal(pixel(0, 0), GREEN);
+  send({ kind: SNAPSHOT, flags: PARTIAL, frameId: 5, serial: 2, ops: [fill(0xff0000, { x: 8, w: 8, h: 8 })] });
+  assert.deepEqual([pixel(0, 0), pixel(8, 0), commits], [RED, RED, [5, 5]]);
+  send({ kind: SNAPSHOT, flags: PARTIAL | MORE, frameId: 6, serial: 3, ops: [fill(0x00ff00, { w: 8, h: 8 })] });
+  send({ kind: SNAPSHOT, flags: PARTIAL, frameId: 6, serial: 4, ops: [fill(0x00ff00, { w: 8, h: 8 })] });
+  assert.deepEqual([pixel(0, 0), resyncs], [RED, ["a repair that stopped"]]);
+  send({ kind: SNAPSHOT, frameId: 6, serial: 5, ops: [fill(0x00ff00)] });
+  assert.equal(pixel(0, 0), GREEN);
+});
+
+test("a repair does not end the waiting for a snapshot, and one of another size is ignored", () => {
+  const { commits, send, stream, pixel } = makeStream();
+  send({ kind: SNAPSHOT, flags: PARTIAL, frameId: 5, serial: 1, ops: [fill(0xff0000)] });
+  assert.deepEqual(commits, []);
+  send({ kind: SNAPSHOT, frameId: 5, serial: 2, ops: [fill(0x00ff00)] });
+  send({ kind: SNAPSHOT, flags: PARTIAL, frameId: 6, serial: 3, width: 32, height: 16, ops: [fill(0xff0000, { w: 4, h: 4 })] });
+  assert.deepEqual([commits, pixel(0, 0), stream.counters.dropped], [[5], GREEN, 2]);
+  send({ epoch: 2, kind: SNAPSHOT, flags: PARTIAL, frameId: 1, serial: 4, ops: [fill(0xff0000)] });
+  assert.equal(pixel(0, 0), GREEN);
+});
+
+test("what comes while nobody looks is kept, not decoded, and shown in order afterwards", () => {
+  const { commits, send, pixel, stream } = makeStream();
+  send({ kind: SNAPSHOT, frameId: 5, ops: [fill(0x00ff00)] });
+  stream.setHidden(true);
+  send({ frameId: 6, ops: [fill(0xff0000)] });
+  send({ frameId: 7, ops: [{ kind: COPY, x: 8, y: 8, sx: 0, sy: 0, w: 4, h: 4 }] });
+  assert.deepEqual([commits, pixel(0, 0)], [[5], GREEN]);
+  stream.setHidden(false);
+  assert.deepEqual([commits, pixel(0, 0), pixel(8, 8)], [[5, 6, 7], RED, RED]);
 });
 
 test("malformed messages are counted, change nothing and ask for a snapshot", () => {
