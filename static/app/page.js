@@ -82,7 +82,7 @@ export class ViewerPage {
     this.#overlay = new Overlay(byId("overlay"), () => this.#client.stats());
     this.#presets = new PresetPicker((id) => this.#client.selectPreset(id));
     this.#presets.setAllowed(false);
-    this.#veil = new Veil(byId("veil"), this.#veilActions());
+    this.#veil = new Veil(byId("veil"), this.#veilActions(), () => this.#focus());
     this.#toolbar = this.#createToolbar();
     this.#toolbar.setName(config.name ?? "");
     this.#toolbar.setRole(config.role ?? "viewer", config.role === "owner" || config.role === "collaborator");
@@ -146,9 +146,7 @@ export class ViewerPage {
   }
 
   #listenToPage() {
-    document.addEventListener("visibilitychange", () => this.#client.setHidden(document.hidden));
-    this.#client.setHidden(document.hidden);
-    window.addEventListener("online", () => this.#model.status?.state === "waiting" && this.#client.retry());
+    this.#listenToLife();
     // Keys go to the text area: only an editable element gets dead keys and input methods.
     this.#canvas.addEventListener("focus", () => this.#focus());
     this.#canvas.addEventListener("pointerdown", () => this.#focus());
@@ -156,6 +154,25 @@ export class ViewerPage {
     document.addEventListener("fullscreenchange", () => {
       if (document.fullscreenElement === null) unlockKeyboard();
       else lockKeyboard();
+    });
+  }
+
+  /** Hidden and shown, asleep and awake, offline and online. */
+  #listenToLife() {
+    const client = this.#client;
+    document.addEventListener("visibilitychange", () => {
+      client.setHidden(document.hidden);
+      if (!document.hidden) client.resume();
+    });
+    client.setHidden(document.hidden);
+    // A frozen page cannot answer the server; one that is left may be kept, but not with an open connection.
+    document.addEventListener("freeze", () => client.suspend());
+    document.addEventListener("resume", () => client.resume());
+    window.addEventListener("pagehide", () => client.suspend());
+    window.addEventListener("pageshow", ({ persisted }) => persisted && client.resume());
+    window.addEventListener("online", () => {
+      if (this.#model.status?.state === "waiting") client.retry();
+      else client.resume();
     });
   }
 

@@ -16,7 +16,7 @@
  * @property {string} text
  * @property {boolean} busy something goes on by itself
  * @property {boolean} see the last picture may shine through
- * @property {number} [retryMs] time to the next attempt
+ * @property {number} [retryMs] time to the next attempt, 0 while it is made
  * @property {("retry" | "reload" | "login" | "portal")[]} actions
  */
 
@@ -68,11 +68,14 @@ const REFUSALS = {
 export function describeSituation({ status, session, picture, link }) {
   const over = session === null ? null : describeEnd(session, link);
   if (over !== null) return over;
+  // A further try looks like the waiting for it: nothing flickers, and the focus stays on the button.
+  if (status?.state === "connecting" && status.code !== undefined) return describeWait({ ...status, retryMs: 0 });
   if (status === null || status.state === "connecting") {
-    const again = status !== null && status.attempt > 1;
+    const again = status !== null && (status.again || status.attempt > 1);
     return situation(again ? "Reconnecting" : "Connecting", "", { busy: true });
   }
   if (status.state === "waiting") return describeWait(status);
+  if (status.state === "paused") return situation("Paused", "This page was asleep.", { actions: ["retry"] });
   if (status.state === "closed") return describeRefusal(status, link);
   if (session?.state === "requested" || session?.state === "starting") {
     const waiting = session.state === "requested" ? "Waiting for a host…" : "This takes a few seconds.";

@@ -2,6 +2,8 @@
 
 import { TicketError } from "../core/connection.js";
 
+/** A server that does not answer by then is asked again. */
+const ANSWER_MS = 10_000;
 /** Answers after which another try with the same secret may succeed. */
 const PASSING = [408, 425, 500, 502, 503, 504];
 
@@ -43,6 +45,7 @@ export async function fetchTicket(url, csrf, secret, request = (...args) => fetc
     credentials: "same-origin",
     cache: "no-store",
     referrerPolicy: "no-referrer",
+    signal: AbortSignal.timeout(ANSWER_MS),
   });
   const answer = await response.json().catch(() => ({}));
   if (response.ok && typeof answer?.ticket === "string") return answer.ticket;

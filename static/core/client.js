@@ -70,6 +70,16 @@ export class Client extends EventTarget {
     this.#send("retry", []);
   }
 
+  /** The page goes to sleep (frozen, or left and kept): close the connection until `resume`. */
+  suspend() {
+    this.#send("suspend", []);
+  }
+
+  /** The page is awake again, or the network has changed: connect, or make sure that the connection lives. */
+  resume() {
+    this.#send("resume", []);
+  }
+
   /** End the connection for good. */
   close() {
     this.#closed = true;

@@ -9,6 +9,7 @@ import { buildHello, buildPing } from "./protocol.js";
 
 const MIN_DELAY_MS = 250;
 const MAX_DELAY_MS = 5000;
+const DELAY_GROWTH = 1.5;
 const TOO_MANY_DELAY_MS = 10_000;
 /** A connection that lived this long was a good one: the next delay starts from the beginning. */
 const STABLE_MS = 5000;
@@ -17,6 +18,11 @@ const WELCOME_TIMEOUT_MS = 15_000;
 const DEFAULT_HEARTBEAT_S = 10;
 /** Heartbeats without a word from the server after which the connection counts as dead. */
 const SILENT_HEARTBEATS = 2.5;
+
+/** Somebody does something, and the server has not said a word for so long: ask whether it is there. */
+const DOUBT_MS = 3000;
+/** So long it has to answer. */
+const PROBE_MS = 4000;
 
 /** What a close code asks of the client; every other code means: try again with growing delay. */
 const FINAL_CODES = new Map([
@@ -44,11 +50,12 @@ export class TicketError extends Error {
 
 /**
  * @typedef {object} Status
- * @property {"connecting" | "open" | "waiting" | "closed"} state
+ * @property {"connecting" | "open" | "waiting" | "paused" | "closed"} state paused: the page sleeps
  * @property {number} attempt since the last good connection, from 1
  * @property {number} [retryMs] waiting: time to the next attempt
- * @property {string} [code] waiting, closed: why, in the protocol's words or `lost`
- * @property {string} [message] closed, waiting: the server's sentence for people
+ * @property {string} [code] why there is no connection, in the protocol's words or `lost`
+ * @property {string} [message] the server's sentence about it for people
+ * @property {boolean} [again] there was a connection before this one
  *
  * @typedef {object} Socket The part of WebSocket that is used.
  * @property {string} binaryType
@@ -95,6 +102,11 @@ export class Connection {
   /** @type {Status["state"]} */
   #state = "closed";
   #seq = 0;
+  #again = false;
+  /** Why the connection before was lost, told until there is one again. @type {Pick<Status, "code" | "message">} */
+  #why = {};
+  /** @type {any} */
+  #probe = null;
 
   /** @param {ConnectionOptions} options */
   constructor(options) {
@@ -121,20 +133,41 @@ export class Connection {
   open() {
     if (this.#state === "connecting" || this.#state === "open") return;
     this.#delay = MIN_DELAY_MS;
-    this.#attempt = 0;
+    if (this.#state !== "waiting") {
+      this.#attempt = 0;
+      this.#why = {};
+    }
     this.#connect();
+  }
+
+  /** The page goes to sleep: let the server know at once, it releases what is held. */
+  suspend() {
+    if (this.#state === "closed" || this.#state === "paused") return;
+    this.#abandon(1000);
+    this.#setStatus({ state: "paused", attempt: 0 });
+  }
+
+  /** The page is awake again. */
+  resume() {
+    if (this.#state === "paused") this.open();
+    else this.probe();
+  }
+
+  /** Make sure that the server is there if it has been silent: after a sleep or a change of networks, and for input. */
+  probe() {
+    const heard = this.#lastHeard;
+    if (!this.#welcomed || this.#probe !== null || this.#options.now() - heard < DOUBT_MS) return;
+    this.send(buildPing(this.#options.now()));
+    this.#probe = this.#options.setTimer(() => {
+      this.#probe = null;
+      if (this.#lastHeard === heard) this.#lost(1006, "");
+    }, PROBE_MS);
   }
 
   /** End it for good. */
   close() {
     this.#abandon(1000);
     this.#setStatus({ state: "closed", attempt: this.#attempt, code: "closed" });
-  }
-
-  /** Give this connection up and try again: the client has lost the thread beyond repair. */
-  restart() {
-    if (this.#state !== "open") return;
-    this.#lost(4000, "");
   }
 
   /**
@@ -160,6 +193,8 @@ export class Connection {
     this.#welcomedAt = this.#options.now();
     this.#heartbeatMs = Math.min(Math.max(heartbeatS, 1), 300) * 1000;
     this.#options.clearTimer(this.#timer);
+    this.#again = true;
+    this.#why = {};
     this.#setStatus({ state: "open", attempt: this.#attempt });
     this.#beat();
   }
@@ -179,7 +214,7 @@ export class Connection {
     this.#attempt++;
     this.#error = null;
     this.#seq = 0;
-    this.#setStatus({ state: "connecting", attempt: this.#attempt });
+    this.#setStatus({ state: "connecting", attempt: this.#attempt, ...this.#why });
     let ticket;
     let socket;
     try {
@@ -256,13 +291,14 @@ export class Connection {
     if (code === 4429) {
       delay = TOO_MANY_DELAY_MS;
     } else {
-      this.#delay = Math.min(this.#delay * 2, MAX_DELAY_MS);
-      // A fifth of chance keeps the viewers of a restarted server from returning in one wave.
-      delay *= 0.8 + 0.2 * this.#options.random();
+      this.#delay = Math.min(this.#delay * DELAY_GROWTH, MAX_DELAY_MS);
+      // Chance keeps the viewers of a restarted server from returning in one wave.
+      delay *= 0.5 + 0.5 * this.#options.random();
     }
     const why = code === 4429 ? "too-many" : code === 4408 ? "timeout" : "lost";
     this.#timer = this.#options.setTimer(() => this.#connect(), delay);
-    this.#setStatus({ state: "waiting", attempt: this.#attempt, retryMs: delay, code: error?.code ?? why, message });
+    this.#why = { code: error?.code ?? why, message };
+    this.#setStatus({ state: "waiting", attempt: this.#attempt, retryMs: delay, ...this.#why });
   }
 
   /**
@@ -274,6 +310,8 @@ export class Connection {
   #abandon(code) {
     this.#options.clearTimer(this.#timer);
     this.#options.clearTimer(this.#heartbeat);
+    this.#options.clearTimer(this.#probe);
+    this.#probe = null;
     this.#welcomed = false;
     const socket = this.#socket;
     this.#socket = null;
@@ -291,6 +329,6 @@ export class Connection {
   /** @param {Status} status */
   #setStatus(status) {
     this.#state = status.state;
-    this.#options.onStatus(status);
+    this.#options.onStatus(this.#again ? { ...status, again: true } : status);
   }
 }

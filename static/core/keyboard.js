@@ -60,16 +60,25 @@ export class KeyboardInput {
     if (event.isComposing || event.key === "Process" || event.key === "Unidentified" || event.keyCode === 229) return;
     // A dead key must reach the browser, which then composes it with the next one.
     if (event.key === "Dead") return;
+    // Without a session the keys are the page's: Tab leads to what can be done.
+    if (!this.#sender.enabled) {
+      this.#checkLeave(event);
+      return;
+    }
     event.preventDefault();
     if (event.repeat) return;
     const code = event.code || event.key;
     if (event.key === "AltGraph" && event.timeStamp - this.#controlAt < ALTGR_MS) this.#releaseKey("ControlLeft");
     if (code === "ControlLeft") this.#controlAt = event.timeStamp;
     this.#press(code, event.key);
-    if (LEAVE.every((name) => event.getModifierState(name))) {
-      this.release();
-      this.#onLeave();
-    }
+    this.#checkLeave(event);
+  }
+
+  /** @param {KeyboardEvent} event */
+  #checkLeave(event) {
+    if (!LEAVE.every((name) => event.getModifierState(name))) return;
+    this.release();
+    this.#onLeave();
   }
 
   /** @param {KeyboardEvent} event */

@@ -102,7 +102,19 @@ export class Pipeline {
   /** @param {import("./protocol.js").InputEvent[]} events */
   input(events) {
     const connection = this.#connection;
-    if (connection?.state === "open") connection.send(buildInput(connection.nextSeq(), events));
+    if (connection?.state !== "open") return;
+    connection.send(buildInput(connection.nextSeq(), events));
+    connection.probe();
+  }
+
+  /** The page goes to sleep: it may be frozen, or kept for a way back to it. */
+  suspend() {
+    this.#connection?.suspend();
+  }
+
+  /** The page is awake, or the network has changed: find out whether the connection lives. */
+  resume() {
+    this.#connection?.resume();
   }
 
   /**

@@ -13,6 +13,8 @@ const METHODS = /** @type {const} */ ([
   "retry",
   "close",
   "input",
+  "suspend",
+  "resume",
   "sendUnchecked",
   "preset",
   "setHidden",

@@ -91,6 +91,19 @@ class Stack:
                 self.process.wait()
         return int(self.process.returncode)
 
+    def web_pids(self) -> set[int]:
+        """Return the processes that serve the stack's port."""
+        found = set()
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    words = (entry / "cmdline").read_bytes().split(b"\0")
+                except OSError:
+                    continue  # it has just ended
+                if b"serve" in words and str(self.port).encode() in words:
+                    found.add(int(entry.name))
+        return found
+
     def manage(self, *arguments: str) -> str:
         """Run a management command against the same state and return what it printed."""
         done = subprocess.run(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 from product import Product, wait_for
+from stack import Stack
 
 from stripeengine.settings import EngineSettings
 
@@ -190,6 +191,31 @@ def test_killed_worker_comes_back_on_the_same_desktop(product: Product, page: Pa
     assert product.spawner_state(terminal)["init"]["pid"] == state["init"]["pid"]
     assert_same_picture(product, page, terminal)
     type_line(page, "echo after-the-crash")
+    assert_same_picture(product, page, terminal)
+
+
+def test_killed_web_process_is_survived_without_a_reload(
+    product: Product, page: Page, terminal: str, stack: Stack
+) -> None:
+    product.view(terminal)
+    page.evaluate("() => { document.body.dataset.mark = 'kept'; }")
+    page.locator("#screen").click(position={"x": 200, "y": 200})
+    page.keyboard.down("Shift")  # held when the server dies
+    before = product.canvas(page)
+    old = stack.web_pids()
+    assert old, "no web process found"
+    for pid in old:
+        os.kill(pid, signal.SIGKILL)
+    expect(page.locator("#veil")).to_contain_text("Connection lost")
+    assert (product.canvas(page) == before).all(), "the last picture stays, dimmed"
+    expect(page.locator("#veil")).to_be_hidden(timeout=30_000)
+    assert stack.web_pids().isdisjoint(old)
+    assert page.evaluate("() => document.body.dataset.mark") == "kept"
+    page.keyboard.up("Shift")
+    page.keyboard.type("echo small > /tmp/small", delay=15)
+    page.keyboard.press("Enter")
+    typed = Path("/proc", str(product.spawner_state(terminal)["init"]["pid"]), "root", "tmp", "small")
+    wait_for("the command's output: Shift is not held any more", typed.exists)
     assert_same_picture(product, page, terminal)
 
 

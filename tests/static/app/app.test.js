@@ -37,7 +37,11 @@ test("the end of a session says why, whatever the connection does", () => {
 test("a lost connection counts down and lets the picture through", () => {
   const lost = describe({ status: { state: "waiting", attempt: 2, retryMs: 500, code: "lost" } });
   assert.deepEqual([lost?.retryMs, lost?.see, lost?.actions], [500, true, ["retry"]]);
-  assert.equal(describe({ status: { state: "connecting", attempt: 2 } })?.title, "Reconnecting");
+  const trying = describe({ status: { state: "connecting", attempt: 3, code: "lost" } });
+  assert.deepEqual({ ...trying, retryMs: 500 }, lost, "the next try looks the same");
+  assert.equal(describe({ status: { state: "connecting", attempt: 1, again: true } })?.title, "Reconnecting");
+  assert.equal(describe({ status: { state: "connecting", attempt: 1 } })?.title, "Connecting");
+  assert.equal(describe({ status: { state: "paused", attempt: 0 } })?.title, "Paused");
 });
 
 test("every refusal of the protocol has words of its own", () => {

@@ -6,6 +6,8 @@ Threads: one for HTTP, one that accepts sockets, one a connection. What arrives 
 from __future__ import annotations
 
 import json
+import socket
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -63,16 +65,31 @@ class FakeServer:
         self.connections: list[ServerConnection] = []
         handler = type("Handler", (_PageHandler,), {"server_state": self})
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._socket = serve(self._serve_socket, "127.0.0.1", 0, compression=None, max_size=1 << 20)
-        for loop in (self._http.serve_forever, self._socket.serve_forever):
-            threading.Thread(target=loop, daemon=True).start()
+        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+        self.revive(0)
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
-        self.socket_url = f"ws://127.0.0.1:{self._socket.socket.getsockname()[1]}/ws/session/x/"
+        self._port = int(self._socket.socket.getsockname()[1])
+        self.socket_url = f"ws://127.0.0.1:{self._port}/ws/session/x/"
 
     def stop(self) -> None:
         self._socket.shutdown()
         self._http.shutdown()
         self._http.server_close()
+
+    def kill(self) -> None:
+        """End the WebSocket server as SIGKILL ends a process: no word, no new connections."""
+        for connection in self.connections:
+            if connection.socket.fileno() >= 0:
+                # Its thread sees the end of the stream, and closing then resets the connection.
+                connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.socket.shutdown(socket.SHUT_RD)
+        self._socket.shutdown()
+
+    def revive(self, port: int | None = None) -> None:
+        """Start another server behind the same address."""
+        address = self._port if port is None else port
+        self._socket = serve(self._serve_socket, "127.0.0.1", address, compression=None, max_size=1 << 20)
+        threading.Thread(target=self._socket.serve_forever, daemon=True).start()
 
     def send(self, *messages: bytes | dict[str, Any]) -> None:
         """Send to the newest connection, in order."""

@@ -212,8 +212,8 @@ def test_lost_connection_shows_itself_and_comes_back_without_reloading(page: Pag
     expect(page.locator("#veil")).to_contain_text("Connection lost")
     expect(page.locator("#veil")).to_contain_text("Come back later.")
     expect(page.locator("#veil button")).to_have_text("Try now")
-    server.refuse = None
     page.locator("#veil button").click()
+    server.refuse = None
     expect(page.locator("#veil")).to_be_hidden()
 
 

@@ -72,21 +72,21 @@ test("the client speaks first and is open after the welcome", async () => {
   assert.equal(connection.nextSeq(), 2);
 });
 
-test("delays double from a quarter of a second to five and begin anew after a good connection", async () => {
+test("delays grow by half from a quarter of a second to five and begin anew after a good connection", async () => {
   const { connection, clock, sockets, statuses, welcome } = makeConnection();
   connection.open();
   const delays = [];
-  for (let i = 0; i < 7; i++) {
+  for (let i = 0; i < 10; i++) {
     await settle();
     sockets[i].onclose({ code: 1006, reason: "" });
     delays.push(statuses.at(-1)?.retryMs);
     clock.advance(Number(delays[i]));
   }
-  assert.deepEqual(delays, [250, 500, 1000, 2000, 4000, 5000, 5000]);
+  assert.deepEqual(delays.map((d) => Math.round(Number(d))), [250, 375, 563, 844, 1266, 1898, 2848, 4271, 5000, 5000]);
   await settle();
   welcome();
   clock.advance(6000);
-  sockets[7].onclose({ code: 1001, reason: "" });
+  sockets[10].onclose({ code: 1001, reason: "" });
   assert.equal(statuses.at(-1)?.retryMs, 250);
   assert.equal(connection.nextSeq(), 1);
 });
@@ -100,7 +100,7 @@ test("a welcome alone does not count as a good connection", async () => {
     sockets[i].onclose({ code: 1011, reason: "" });
     clock.advance(Number(statuses.at(-1)?.retryMs));
   }
-  assert.deepEqual(statuses.filter((s) => s.state === "waiting").map((s) => s.retryMs), [250, 500, 1000]);
+  assert.deepEqual(statuses.filter((s) => s.state === "waiting").map((s) => s.retryMs), [250, 375, 562.5]);
 });
 
 for (const [code, word] of [
@@ -122,7 +122,7 @@ for (const [code, word] of [
     clock.advance(60_000);
     await settle();
     assert.equal(sockets.length, 1);
-    assert.deepEqual(statuses.at(-1), { state: "closed", attempt: 1, code: word, message: "The server's sentence." });
+    assert.deepEqual(statuses.at(-1), { state: "closed", attempt: 1, code: word, message: "The server's sentence.", again: true });
     connection.open();
     await settle();
     assert.equal(sockets.length, 2, "a person may try again");
@@ -193,7 +193,7 @@ test("each connection has a ticket of its own; a refused ticket is final, a lost
   clock.advance(250);
   await settle();
   assert.equal(statuses.at(-1)?.state, "waiting");
-  clock.advance(500);
+  clock.advance(375);
   await settle();
   sockets[1].onopen({});
   assert.equal(sockets[1].sent[0].ticket, "two");
@@ -213,4 +213,56 @@ test("closing while a ticket is on its way opens no socket", async () => {
   await settle();
   assert.equal(sockets.length, 0);
   assert.equal(connection.state, "closed");
+});
+
+test("a page that sleeps has no connection and comes back at once", async () => {
+  const { connection, clock, sockets, statuses, welcome } = makeConnection();
+  connection.open();
+  await settle();
+  welcome();
+  connection.suspend();
+  assert.deepEqual([sockets[0].closedWith, connection.state, clock.timers.length], [1000, "paused", 0]);
+  clock.advance(600_000);
+  await settle();
+  assert.equal(sockets.length, 1);
+  connection.resume();
+  await settle();
+  assert.equal(sockets.length, 2);
+  assert.deepEqual(statuses.at(-1), { state: "connecting", attempt: 1, again: true });
+});
+
+test("sleeping ends the waiting for another try, and nothing wakes what is closed", async () => {
+  const { connection, clock, sockets } = makeConnection();
+  connection.open();
+  await settle();
+  sockets[0].onclose({ code: 1006, reason: "" });
+  connection.suspend();
+  clock.advance(60_000);
+  await settle();
+  assert.equal(sockets.length, 1);
+  connection.close();
+  connection.suspend();
+  connection.resume();
+  await settle();
+  assert.deepEqual([sockets.length, connection.state], [1, "closed"]);
+});
+
+test("a server that is silent is asked, and given up when it does not answer", async () => {
+  const { connection, clock, statuses, welcome } = makeConnection();
+  connection.open();
+  await settle();
+  const socket = welcome(60);
+  const pings = () => socket.sent.filter((m) => m.type === "ping").length;
+  connection.probe();
+  assert.equal(pings(), 1, "it has just spoken");
+  clock.advance(3000);
+  connection.probe();
+  connection.probe();
+  assert.equal(pings(), 2);
+  socket.onmessage({ data: "{}" });
+  clock.advance(4000);
+  assert.equal(statuses.at(-1)?.state, "open");
+  connection.resume();
+  clock.advance(4000);
+  assert.equal(statuses.at(-1)?.state, "waiting");
 });
