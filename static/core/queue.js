@@ -81,14 +81,15 @@ export class FrameQueue {
 
   /**
    * @param {Message} message
+   * @param {number} [arrived] ms, when it came out of the socket
    * @returns {Entry}
    */
-  push(message) {
+  push(message, arrived = this.#options.now()) {
     /** @type {Entry} */
     const entry = {
       messages: [message],
       bytes: message.byteLength,
-      arrived: this.#options.now(),
+      arrived,
       open: message.more,
       started: 0,
       pending: 0,

@@ -165,8 +165,9 @@ export class PictureStream {
    * Take one binary message.
    *
    * @param {ArrayBuffer} data
+   * @param {number} [arrived] ms, when it came out of the socket
    */
-  receive(data) {
+  receive(data, arrived = this.#options.now()) {
     this.counters.bytes += data.byteLength;
     /** @type {Message} */
     let message;
@@ -178,8 +179,8 @@ export class PictureStream {
       return;
     }
     if (message.epoch !== this.#epoch) this.#beginEpoch(message.epoch);
-    if (message.snapshot) this.#receiveSnapshot(message);
-    else this.#receiveFrame(message);
+    if (message.snapshot) this.#receiveSnapshot(message, arrived);
+    else this.#receiveFrame(message, arrived);
     if (this.#queue.length > MAX_WAITING_FRAMES || this.#queue.bytes > MAX_WAITING_BYTES) {
       this.#startOver("more frames wait than this browser can decode");
     }
@@ -230,8 +231,11 @@ export class PictureStream {
     this.#resync.request(reason);
   }
 
-  /** @param {Message} message */
-  #receiveFrame(message) {
+  /**
+   * @param {Message} message
+   * @param {number} arrived
+   */
+  #receiveFrame(message, arrived) {
     if (this.#waiting || message.frameId <= this.#lastId) {
       this.counters.dropped++;
       if (this.#waiting) this.#resync.requestAfter("a frame before a snapshot", SNAPSHOT_GRACE_MS);
@@ -243,11 +247,14 @@ export class PictureStream {
       return;
     }
     this.#accept(message);
-    this.#queue.push(message);
+    this.#queue.push(message, arrived);
   }
 
-  /** @param {Message} message */
-  #receiveSnapshot(message) {
+  /**
+   * @param {Message} message
+   * @param {number} arrived
+   */
+  #receiveSnapshot(message, arrived) {
     const open = this.#assembly;
     if (open !== null) {
       if (continues(open.message, message)) {
@@ -270,7 +277,7 @@ export class PictureStream {
     }
     this.#accept(message);
     this.#waiting = false;
-    const entry = this.#queue.push(message);
+    const entry = this.#queue.push(message, arrived);
     if (message.more) this.#assemble(entry, message);
   }
 

@@ -1,6 +1,7 @@
 """A server for the viewer page: pages and modules over HTTP, and a WebSocket that a test drives by hand.
 
-Threads: one for HTTP, one that accepts sockets, one a connection. What arrives is kept in `FakeServer.received`.
+Threads: one for HTTP, one that accepts sockets, one a connection. What arrives is kept in `FakeServer.received`,
+with the time (s since 1970) as ``received_at``.
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ class FakeServer:
         try:
             for text in connection:
                 message = json.loads(text)
-                self.received.append(message)
+                self.received.append(message | {"received_at": time.time()})
                 if message["type"] == "hello":
                     self._greet(connection)
                 elif message["type"] == "ping":

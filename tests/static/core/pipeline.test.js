@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";
 import { Pipeline } from "../../../static/core/pipeline.js";
+import { Screen } from "../../../static/core/screen.js";
 import { settle } from "./clock.js";
 import { packFrame } from "./messages.js";
 
@@ -85,12 +86,9 @@ async function makePipeline() {
   const canvas = new FakeCanvas();
   /** @type {any[]} */
   const events = [];
-  const pipeline = new Pipeline({
-    url: "ws://host/",
-    canvas: /** @type {any} */ (canvas),
-    emit: (event) => events.push(event),
-  });
-  await pipeline.start();
+  const screen = new Screen(/** @type {any} */ (canvas));
+  const pipeline = new Pipeline({ url: "ws://host/", screen, codecs: ["jpeg"], emit: (event) => events.push(event) });
+  pipeline.start();
   await settle();
   const socket = FakeSocket.newest;
   socket.onopen({});
@@ -99,7 +97,7 @@ async function makePipeline() {
   /** @param {ArrayBuffer} data */
   const feed = (data) => socket.onmessage({ data });
   say(WELCOME);
-  return { pipeline, canvas, socket, say, feed, events };
+  return { pipeline, screen, canvas, socket, say, feed, events };
 }
 
 /** @param {string} name */
@@ -110,11 +108,11 @@ test("recorded streams are shown and acknowledged as the manifest says", async (
   const played = vectors.filter((/** @type {any} */ v) => v.valid && v.requires.length === 0 && !v.name.startsWith("jpeg"));
   assert.ok(played.length >= 12);
   for (const vector of played) {
-    const { pipeline, canvas, socket, feed } = await makePipeline();
+    const { pipeline, screen, canvas, socket, feed } = await makePipeline();
     for (const name of vector.messages) feed(readVector(name).buffer);
     for (let i = 0; i < 2000 && socket.of("ack").at(-1)?.frame !== vector.frame_id; i++) await settle();
     assert.equal(socket.of("ack").at(-1)?.frame, vector.frame_id, vector.name);
-    const shown = await pipeline.readPixels(0, 0, vector.width, vector.height);
+    const shown = await screen.readPixels(0, 0, vector.width, vector.height);
     const expected = readVector(vector.expected.file);
     const rgb = shown.filter((_, i) => i % 4 !== 3);
     const off = rgb.reduce((most, value, i) => Math.max(most, Math.abs(value - expected[i])), 0);
@@ -144,21 +142,21 @@ test("acknowledgements name frame and serial, follow the report of what failed a
 });
 
 test("a burst of frames is drawn twice, not once a frame", async () => {
-  const { pipeline, canvas, feed, socket } = await makePipeline();
+  const { pipeline, screen, canvas, feed, socket } = await makePipeline();
   feed(packFrame({ kind: SNAPSHOT, frameId: 5, ops: [{ kind: FILL, w: 64, h: 48, value: 0 }] }));
   await new Promise((resolve) => setTimeout(resolve, 50));
   const before = canvas.draws;
   for (let id = 6; id < 40; id++) feed(packFrame({ frameId: id, ops: [{ kind: FILL, w: 64, h: 48, value: id }] }));
   await settle();
   assert.equal(socket.of("ack").at(-1).frame, 39, "acknowledged before it is drawn");
-  const shown = await pipeline.readPixels(63, 47, 1, 1);
+  const shown = await screen.readPixels(63, 47, 1, 1);
   assert.equal(shown[2], 39);
   assert.equal(canvas.draws - before, 2);
   pipeline.close();
 });
 
 test("a hidden page decodes, draws and acknowledges nothing, and shows all of it afterwards", async () => {
-  const { pipeline, canvas, feed, socket } = await makePipeline();
+  const { pipeline, screen, canvas, feed, socket } = await makePipeline();
   feed(packFrame({ kind: SNAPSHOT, frameId: 5, ops: [{ kind: FILL, w: 64, h: 48, value: 0 }] }));
   await settle();
   pipeline.setHidden(true);
@@ -171,6 +169,37 @@ test("a hidden page decodes, draws and acknowledges nothing, and shows all of it
   pipeline.setHidden(false);
   await settle();
   assert.deepEqual(socket.of("ack").at(-1).frame, 7);
-  assert.equal((await pipeline.readPixels(15, 15, 1, 1))[2], 9);
+  assert.equal((await screen.readPixels(15, 15, 1, 1))[2], 9);
+  pipeline.close();
+});
+
+test("input goes out in the turn in which it comes, however much waits to be decoded", async () => {
+  const { pipeline, socket, feed } = await makePipeline();
+  feed(packFrame({ kind: SNAPSHOT, frameId: 5, ops: [{ kind: FILL, w: 64, h: 48, value: 0 }] }));
+  for (let id = 6; id < 60; id++) {
+    feed(packFrame({ frameId: id, ops: [{ kind: JPEG, w: 8, h: 8, payload: Uint8Array.of(1) }] }));
+  }
+  socket.sent = [];
+  pipeline.input([["key", "KeyA", "a", true]]);
+  pipeline.input([["key", "KeyA", "a", false]]);
+  assert.deepEqual(socket.sent.map(({ type, seq }) => [type, seq]), [["input", 1], ["input", 2]]);
+  pipeline.close();
+});
+
+test("what an old connection's frames have become is not told to the new server", async () => {
+  const { pipeline, screen, socket, events } = await makePipeline();
+  socket.onclose({ code: 1006, reason: "" });
+  pipeline.retry();
+  await settle();
+  const next = FakeSocket.newest;
+  next.onopen({});
+  next.onmessage({ data: JSON.stringify(WELCOME) });
+  const commit = { epoch: 1, frame: 9, serial: 4, snapshot: false, captureUs: 0, encodeUs: 0, publishUs: 0 };
+  const times = { arrived: 0, ready: 0, decodeMs: 0, paintMs: 0, queue: 0 };
+  // A worker that was busy is late.
+  screen.onEvent({ connection: 1, commits: [{ ...commit, ...times }], missed: undefined, resync: undefined });
+  assert.deepEqual([next.of("ack"), events.filter((e) => e.name === "picture")], [[], []]);
+  screen.onEvent({ connection: 2, commits: [{ ...commit, ...times }] });
+  assert.deepEqual(next.of("ack").map(({ frame, serial }) => [frame, serial]), [[9, 4]]);
   pipeline.close();
 });
