@@ -6,9 +6,13 @@
  */
 
 import { Connection } from "./connection.js";
-import { buildAck, buildInput, buildMissed, buildPreset, buildResync, buildVisibility } from "./protocol.js";
+import { buildAck, buildInput, buildMissed, buildPing, buildPreset, buildResync, buildVisibility } from "./protocol.js";
 import { Meter, ServerClock } from "./stats.js";
 import { parseText } from "./text.js";
+import { Timeline } from "./timeline.js";
+
+/** While somebody looks at the statistics, the server's clock is asked for as often as this. */
+const CLOCK_MS = 2000;
 
 /**
  * @typedef {object} PipelineEvent
@@ -36,14 +40,16 @@ export class Pipeline {
   #emit;
   #connection;
   #clock = new ServerClock();
+  #timeline = new Timeline(this.#clock);
   #meter = new Meter();
   /** Connections so far. */
   #count = 0;
   #hidden = false;
   #painted = false;
+  #pingedAt = -Infinity;
   #unknown = 0;
   #malformed = 0;
-  /** @type {Record<string, unknown>} */
+  /** @type {Record<string, any>} */
   #serverStats = {};
   /** Notices by code. @type {Record<string, number>} */
   #notices = {};
@@ -83,7 +89,9 @@ export class Pipeline {
   input(events) {
     const connection = this.#connection;
     if (connection.state !== "open") return;
-    connection.send(buildInput(connection.nextSeq(), events));
+    const seq = connection.nextSeq();
+    connection.send(buildInput(seq, events));
+    this.#timeline.sent(seq, performance.now());
     connection.probe();
   }
 
@@ -125,13 +133,19 @@ export class Pipeline {
   }
 
   async stats() {
+    const now = performance.now();
+    if (now - this.#pingedAt > CLOCK_MS) {
+      this.#pingedAt = now;
+      this.#connection.send(buildPing(now));
+    }
     const screen = await this.#screen.stats();
     return {
       ...screen,
       state: this.#connection.state,
       notices: this.#notices,
       rttMs: this.#clock.rtt,
-      ...this.#meter.read(performance.now()),
+      ...this.#meter.read(now),
+      ...this.#timeline.read(),
       malformed: screen.malformed + this.#malformed,
       unknown: this.#unknown,
       server: this.#serverStats,
@@ -143,6 +157,7 @@ export class Pipeline {
     if (status.state === "connecting") {
       this.#screen.restart(++this.#count);
       this.#clock.reset();
+      this.#timeline.reset();
       this.#painted = false;
     }
     if (status.state === "open" && this.#hidden) this.#connection.send(buildVisibility(true));
@@ -172,16 +187,19 @@ export class Pipeline {
     if (message.type === "welcome") this.#connection.accept(message.heartbeat_s ?? undefined);
     if (message.type === "error") this.#connection.noteError(message.code, message.message ?? "");
     if (message.type === "notice") this.#notices[message.code] = (this.#notices[message.code] ?? 0) + 1;
-    if (message.type === "stats") this.#serverStats = message;
-    if (message.type === "pong") {
-      this.#clock.addSample(message.t, performance.now(), message.server_us);
-      return;
+    if (message.type === "stats") {
+      this.#serverStats = message;
+      const relayMs = message.delivery?.relay_ms;
+      if (Number.isFinite(relayMs)) this.#timeline.relayMs = relayMs;
     }
+    if (message.type === "pong") this.#clock.addSample(message.t, performance.now(), message.server_us);
+    if (message.type === "injected") this.#timeline.injected(/** @type {any} */ (message));
+    if (message.type === "pong" || message.type === "injected") return;
     this.#emit("message", message);
   }
 
   /** @param {import("./screen.js").ScreenEvent} event */
-  #screenDid({ connection, commits, missed, resync, size }) {
+  #screenDid({ connection, commits, missed, resync, size, presented }) {
     if (size !== undefined) this.#emit("size", size);
     // What a connection before this one brought is not this server's business.
     if (connection !== this.#count) return;
@@ -191,14 +209,17 @@ export class Pipeline {
       this.#connection.send(buildMissed({ ...report, areas: areas.map(({ x, y, w, h }) => [x, y, w, h]) }));
     }
     if (commits !== undefined) this.#committed(commits);
+    if (presented !== undefined) this.#timeline.presented(presented);
   }
 
   /** @param {import("./screen.js").Commit[]} commits */
   #committed(commits) {
     this.#connection.send(buildAck(commits[commits.length - 1]));
     const now = performance.now();
-    for (const { decodeMs, snapshot, captureUs } of commits) {
+    for (const commit of commits) {
+      const { decodeMs, snapshot, captureUs } = commit;
       this.#meter.committed(decodeMs, snapshot ? null : this.#clock.since(captureUs, now), now);
+      this.#timeline.committed(commit);
     }
     if (this.#painted) return;
     this.#painted = true;

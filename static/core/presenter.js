@@ -13,7 +13,7 @@ const PATIENCE_MS = 100;
 /**
  * @typedef {object} PresenterOptions
  * @property {() => void} draw put on the canvas what has been committed; synchronous
- * @property {(presented: number, time: number) => void} [onPresented] that many frames have gone to the display at `time`
+ * @property {(time: number) => void} [onPresented] all that was committed has gone to the display, ms
  * @property {(callback: () => void) => any} [requestFrame] before the next paint
  * @property {(request: any) => void} [cancelFrame]
  * @property {() => number} [now] ms
@@ -78,9 +78,8 @@ export class Presenter {
     this.#request = this.#timer = null;
     this.flush();
     this.merged += Math.max(0, this.#committed - 1);
-    const presented = this.#committed;
     this.#committed = this.#drawn = 0;
-    onPresented(presented, now());
+    onPresented(now());
   }
 }
 

@@ -39,7 +39,7 @@ export class Renderer {
 
   /**
    * @param {HTMLCanvasElement | OffscreenCanvas} canvas without a context yet
-   * @param {(frames: number, time: number) => void} [onPresented] so many frames have gone to the display at that time
+   * @param {(time: number) => void} [onPresented] all that was committed has gone to the display, ms
    */
   constructor(canvas, onPresented = () => {}) {
     this.#canvas = canvas;

@@ -34,7 +34,7 @@ import { PictureStream } from "./stream.js";
  * @property {Report} [missed] what was not shown; before the commit of its frame
  * @property {string} [resync] the reason why a snapshot is needed
  * @property {{width: number, height: number}} [size] of the picture
- * @property {{frames: number, time: number}} [presented] so many frames have gone to the display at that time
+ * @property {number} [presented] when all that was committed before went to the display, ms since 1970
  */
 
 /** @typedef {Awaited<ReturnType<Screen["stats"]>>} ScreenStats */
@@ -56,9 +56,7 @@ export class Screen {
    */
   constructor(canvas, inWorker = false) {
     this.inWorker = inWorker;
-    this.#renderer = new Renderer(canvas, (frames, time) => {
-      this.#emit({ presented: { frames, time: performance.timeOrigin + time } });
-    });
+    this.#renderer = new Renderer(canvas, (time) => this.#emit({ presented: performance.timeOrigin + time }));
     this.#stream = new PictureStream({
       renderer: this.#renderer,
       onCommit: (commit) => this.#committed(commit),

@@ -34,16 +34,32 @@ export class ServerClock {
 
   /**
    * @param {number} serverUs a time of the server's clock
+   * @returns {number | null} the same on the client's, ms; null before the first pong
+   */
+  toClient(serverUs) {
+    return this.#samples.length === 0 ? null : serverUs / 1000 - this.#best().offset;
+  }
+
+  /** What a time may be wrong by, ms: half a round trip, and a little for the two clocks' ticks. */
+  get error() {
+    return this.#samples.length === 0 ? 1 : this.#best().rtt / 2 + 1;
+  }
+
+  /**
+   * @param {number} serverUs a time of the server's clock
    * @param {number} now client time, ms
    * @returns {number | null} ms since then; null while unknown or implausible
    */
   since(serverUs, now) {
-    if (this.#samples.length === 0) return null;
-    const best = this.#samples.reduce((a, b) => (b.rtt < a.rtt ? b : a));
-    const age = now + best.offset - serverUs / 1000;
-    // Half a round trip is what the offset may be wrong by.
-    if (age < -best.rtt - 5 || age > PLAUSIBLE_MS) return null;
+    const then = this.toClient(serverUs);
+    if (then === null) return null;
+    const age = now - then;
+    if (age < -2 * this.error - 3 || age > PLAUSIBLE_MS) return null;
     return Math.max(age, 0);
+  }
+
+  #best() {
+    return this.#samples.reduce((a, b) => (b.rtt < a.rtt ? b : a));
   }
 
   reset() {

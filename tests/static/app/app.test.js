@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { TicketError } from "../../../static/core/connection.js";
+import { curvePoints, latencyTitle } from "../../../static/app/latency.js";
+import { describeDrops } from "../../../static/app/overlay.js";
 import { describeSituation } from "../../../static/app/situation.js";
 import { fetchTicket, takeSecret } from "../../../static/app/ticket.js";
 
@@ -92,4 +94,21 @@ test("tickets: given, refused for good, or not just now", async () => {
   await assert.rejects(fetchTicket("/t", "token", "s", answer(403, "<html>")), { code: "forbidden" });
   await assert.rejects(fetchTicket("/t", "token", "s", answer(200, {})), (error) => !(error instanceof TicketError));
   await assert.rejects(fetchTicket("/t", "token", "", answer(200, {})), { code: "no-secret" });
+});
+
+test("what was left out has reasons in words, and strangers' members have none", () => {
+  const counts = { merged: 0, dropped: 0, failures: 0 };
+  assert.equal(describeDrops(counts), "nothing");
+  assert.equal(
+    describeDrops({ ...counts, merged: 3, failures: 1 }, { behind: 12, hidden: 0, evil: 9, gap: "7" }, 2),
+    "12 you were not ready, 2 put off by the engine, 3 shown with the next, 1 could not be decoded",
+  );
+});
+
+test("the chart's title says what is added up, its curve stays inside", () => {
+  const encode = { stage: /** @type {const} */ ("encode"), ms: 4.25 };
+  assert.equal(latencyTitle([encode]), "Change to picture 4.3 ms");
+  assert.equal(latencyTitle([{ stage: "send", ms: 8 }, { stage: "react", ms: 20 }, encode]), "Input to picture 32 ms");
+  assert.equal(curvePoints([0, 100, 900], 100), "0.0,31.0 120.0,1.0 240.0,1.0");
+  assert.equal(curvePoints([], 20), "");
 });

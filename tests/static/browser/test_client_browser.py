@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_server import FakeServer, make_welcome, wait_for
-from pictures import EPOCH, VideoStripe, difference, encode_jpeg, jpeg_frame, make_picture, pack, shown
+from pictures import EPOCH, VideoStripe, difference, encode_jpeg, jpeg_frame, make_picture, now_us, pack, shown
 from playwright.sync_api import Page, expect
 
 from stripeengine import wire
@@ -367,15 +367,38 @@ def test_without_webcodecs_the_hello_says_so_and_pictures_still_come(page: Page,
     assert difference(shown(page, 0, 0, *SIZE), make_picture(*SIZE)).mean() < 2
 
 
-def test_statistics_show_latency_and_codec(page: Page, server: FakeServer) -> None:
+def test_statistics_show_latency_by_stage_and_why_frames_are_left_out(page: Page, server: FakeServer) -> None:
     open_viewer(page, server)
-    page.locator("#toolbar button[aria-label=Statistics]").click()
-    for number in range(6, 30):
-        server.send(jpeg_frame(number, [(0, 0, make_picture(640, 64, number))], SIZE))
-    server.wait_ack(29)
+    page.locator("#screen").click(position={"x": 200, "y": 200})
+    page.locator("#toolbar button[aria-label=Statistics]").focus()
+    page.keyboard.press("Enter")
     panel = page.locator("#overlay .stats")
-    expect(panel).to_contain_text("JPEG")
     expect(panel).to_contain_text("640 × 480")
+    page.locator("#screen").click(position={"x": 200, "y": 200})
+    page.keyboard.press("a")
+    seq = wait_for("input", lambda: server.texts("input"))[-1]["seq"]
+    server.send({"type": "injected", "seq": seq, "received_us": now_us(), "injected_us": now_us() + 700})
+    for number in range(6, 30):
+        picture = [(0, 0, make_picture(640, 64, number))]
+        server.send(jpeg_frame(number, picture, SIZE, encode_us=2000, publish_us=now_us()))
+    server.wait_ack(29)
+    delivery = {"phase": "pull", "shrink": 2, "rate_kbps": 300, "relay_ms": 0.4, "dropped": {"behind": 5}}
+    server.send({"type": "stats", "fps": 60, "kbps": 1, "viewers": 2, "mode": "auto", "delivery": delivery})
+    expect(panel).to_contain_text("JPEG")
+    expect(panel).to_contain_text("Input to picture")
+    expect(panel).to_contain_text("5 you were not ready")
+    expect(panel).to_contain_text("newest state when ready, 1/2 size, line 300 kbit/s")
+    label = panel.get_by_role("img").get_attribute("aria-label")
+    assert label is not None and "Encode 2.0 ms" in label and "Decode" in label and "Paint" in label
+    widths = panel.locator(".latency-bar .stage").evaluate_all("parts => parts.map(p => p.clientWidth)")
+    assert len(widths) >= 6 and max(widths) > 0
     measured = stats(page)
     assert measured["fps"] > 2 and measured["kbps"] > 10
     assert measured["latencyMs"] is not None and 0 <= measured["latencyMs"] < 2000
+    times = {stage["stage"]: stage["ms"] for stage in measured["stages"]}
+    assert {"send", "inject", "react", "encode", "network", "decode", "paint"} <= set(times)
+    assert abs(times["inject"] - 0.7) < 0.01 and times["encode"] == 2
+    # All but what the person and the application did, against the age of the newest frames at the display.
+    whole = sum(times.values()) - times["send"] - times["inject"] - times["react"]
+    ages = sorted(measured["history"])
+    assert ages[0] - 5 <= whole <= ages[-1] + 5

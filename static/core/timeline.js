@@ -1,0 +1,160 @@
+/**
+ * The timeline: how long what is on the screen took to get there, stage by stage (docs/protocol.md §6.5).
+ *
+ * Owned by one pipeline; constant memory. Server times are µs of its monotonic clock, ours ms of performance.now(); the
+ * clocks are compared by ServerClock. A stage that comes out impossible is left out, for then the clocks are not the same.
+ */
+
+/** Stages in their order, with what they are to people. */
+export const STAGES = Object.freeze({
+  send: "Input to server",
+  inject: "Server to application",
+  react: "Application draws",
+  encode: "Encode",
+  publish: "Publish",
+  relay: "Relay",
+  network: "Network",
+  decode: "Decode",
+  paint: "Paint",
+});
+
+/** @typedef {keyof typeof STAGES} Stage */
+
+/** Samples whose median is shown, and frames of the curve. */
+const SAMPLES = 25;
+const HISTORY = 60;
+const MOST_INPUTS = 256;
+const MOST_FRAMES = 64;
+/** An answer to an input that takes longer is none. */
+const REACTION_MS = 1000;
+const PLAUSIBLE_MS = 60_000;
+
+/**
+ * @typedef {import("./screen.js").Commit} Commit
+ * @typedef {import("./stats.js").ServerClock} ServerClock
+ */
+
+export class Timeline {
+  #clock;
+  /** @type {Map<Stage, number[]>} */
+  #samples = new Map();
+  /** When inputs of this connection were sent, by seq. @type {Map<number, number>} */
+  #inputs = new Map();
+  /** Captures of the newest frames, µs, oldest first. @type {number[]} */
+  #captures = [];
+  /** Injected, and not answered by a frame so far: µs. */
+  #unanswered = 0;
+  /** Commits that have not gone to the display. @type {Commit[]} */
+  #undisplayed = [];
+  /** From the change to the display, ms, of the newest frames. @type {number[]} */
+  #history = [];
+  /** Median of the relay's own stage as the server tells it; 0 while it does not. */
+  relayMs = 0;
+
+  /** @param {ServerClock} clock */
+  constructor(clock) {
+    this.#clock = clock;
+  }
+
+  /** Another connection: inputs are counted anew, frames under way will not come. */
+  reset() {
+    this.#inputs.clear();
+    this.#undisplayed = [];
+    this.#captures = [];
+    this.#unanswered = 0;
+    this.relayMs = 0;
+  }
+
+  /**
+   * @param {number} seq of an input message that is sent now
+   * @param {number} now
+   */
+  sent(seq, now) {
+    this.#inputs.set(seq, now);
+    if (this.#inputs.size > MOST_INPUTS) this.#inputs.delete(/** @type {number} */ (this.#inputs.keys().next().value));
+  }
+
+  /**
+   * @param {{seq: number, received_us: number, injected_us: number}} message
+   */
+  injected({ seq, received_us: receivedUs, injected_us: injectedUs }) {
+    const sent = this.#inputs.get(seq);
+    if (sent === undefined) return;
+    this.#add("send", minus(this.#clock.toClient(receivedUs), sent));
+    this.#add("inject", (injectedUs - receivedUs) / 1000);
+    this.#unanswered = injectedUs;
+    this.#answer();
+  }
+
+  /** @param {Commit} commit that has been told; it is on the canvas, not yet on the display */
+  committed(commit) {
+    if (commit.snapshot) return;
+    this.#captures.push(commit.captureUs);
+    if (this.#captures.length > MOST_FRAMES) this.#captures.shift();
+    this.#undisplayed.push(commit);
+    if (this.#undisplayed.length > MOST_FRAMES) this.#undisplayed.shift();
+    this.#answer();
+  }
+
+  /** @param {number} time ms since 1970 at which all that is committed has gone to the display */
+  presented(time) {
+    const origin = performance.timeOrigin;
+    for (const { captureUs, encodeUs, publishUs, arrived, ready } of this.#undisplayed.splice(0)) {
+      this.#add("encode", encodeUs / 1000);
+      this.#add("decode", ready - arrived);
+      this.#add("paint", time - ready);
+      const total = this.#clock.since(captureUs, time - origin);
+      if (total !== null) this.#history.push(total);
+      if (this.#history.length > HISTORY) this.#history.shift();
+      if (publishUs === 0) continue;
+      this.#add("publish", (publishUs - captureUs - encodeUs) / 1000);
+      if (this.relayMs > 0) this.#add("relay", this.relayMs);
+      this.#add("network", minus(arrived - origin - this.relayMs, this.#clock.toClient(publishUs)));
+    }
+  }
+
+  /**
+   * @returns {{stages: {stage: Stage, ms: number}[], history: number[]}} median of each stage that is known, in order,
+   *   and from the change to the display, of the newest frames
+   */
+  read() {
+    const known = /** @type {Stage[]} */ (Object.keys(STAGES)).filter((stage) => this.#samples.has(stage));
+    return { stages: known.map((stage) => ({ stage, ms: this.#median(stage) })), history: [...this.#history] };
+  }
+
+  /** The first frame that was captured after an input is what came of it. */
+  #answer() {
+    if (this.#unanswered === 0) return;
+    const capture = this.#captures.find((us) => us >= this.#unanswered);
+    if (capture === undefined) return;
+    const ms = (capture - this.#unanswered) / 1000;
+    if (ms <= REACTION_MS) this.#add("react", ms);
+    this.#unanswered = 0;
+  }
+
+  /**
+   * @param {Stage} stage
+   * @param {number | null} ms
+   */
+  #add(stage, ms) {
+    if (ms === null || ms < -this.#clock.error || ms > PLAUSIBLE_MS) return;
+    const samples = this.#samples.get(stage) ?? [];
+    samples.push(Math.max(ms, 0));
+    if (samples.length > SAMPLES) samples.shift();
+    this.#samples.set(stage, samples);
+  }
+
+  /** @param {Stage} stage */
+  #median(stage) {
+    const sorted = [.../** @type {number[]} */ (this.#samples.get(stage))].sort((a, b) => a - b);
+    return sorted[sorted.length >> 1];
+  }
+}
+
+/**
+ * @param {number | null} a
+ * @param {number | null} b
+ */
+function minus(a, b) {
+  return a === null || b === null ? null : a - b;
+}
