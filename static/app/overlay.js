@@ -14,7 +14,7 @@ const MAX_TOASTS = 4;
 export class Overlay {
   #rows = element("dl", {});
   #chart = new LatencyChart();
-  #panel = element("section", { class: "stats", hidden: true, "aria-label": "Statistics" }, this.#chart.root, this.#rows);
+  #panel = element("section", { class: "stats", hidden: true, tabindex: "0", "aria-label": "Statistics" }, this.#chart.root, this.#rows);
   #toasts = element("div", { class: "toasts", role: "log", "aria-label": "Messages" });
   #readStats;
   /** @type {ReturnType<typeof setInterval> | undefined} */

@@ -110,6 +110,7 @@ export class ViewerPage {
       toggleSmoothing: () => this.#setSmoothing(!this.#smooth),
       toggleKeyboard: () => this.#toggleKeyboard(),
       showHelp: createHelp(),
+      leave: () => this.#focus(),
     };
     const parts = { presets: this.#presets.root, portal, share, fitted: this.#stage.fitted, smooth: this.#smooth };
     return new Toolbar(byId("toolbar"), actions, parts);

@@ -23,6 +23,7 @@ const BADGES = { owner: "", collaborator: "Collaborator", operator: "Operator", 
  * @property {() => boolean} toggleSmoothing returns whether movement is smoothed now
  * @property {() => void} toggleKeyboard
  * @property {() => void} showHelp
+ * @property {() => void} leave the person is done here: the keys are the session's again
  */
 
 export class Toolbar {
@@ -33,6 +34,7 @@ export class Toolbar {
   #handle;
   #fit;
   #stats;
+  #leave;
   #keyboard;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
@@ -44,6 +46,7 @@ export class Toolbar {
    */
   constructor(root, actions, { presets, portal, share, fitted, smooth }) {
     this.#root = root;
+    this.#leave = actions.leave;
     this.#handle = element("button", { type: "button", class: "handle", "aria-label": "Toolbar", click: () => this.#toggle() });
     this.#fit = button("fit", "Fit to window", () => this.#setFitted(actions.toggleFit()));
     this.#stats = button("stats", "Statistics", () => pressed(this.#stats, actions.toggleStats()));
@@ -60,7 +63,9 @@ export class Toolbar {
     if (portal) this.#bar.append(anchor("home", "Sessions", portal));
     this.#bar.append(this.#name, this.#badge, presets, this.#fit, full, this.#keyboard, smoothing, this.#stats);
     if (share) this.#bar.append(anchor("share", "Share", share));
-    this.#bar.append(button("help", "Help", () => actions.showHelp()));
+    const help = button("help", "Help", () => actions.showHelp());
+    help.classList.add("help-button");
+    this.#bar.append(help);
     this.#setFitted(fitted);
     root.append(this.#bar, this.#handle);
     this.#watch();
@@ -97,6 +102,11 @@ export class Toolbar {
   }
 
   #watch() {
+    // Whoever clicks goes on typing in the session; whoever came by keyboard is still here.
+    this.#bar.addEventListener("click", ({ detail, target }) => {
+      const stays = /** @type {Element} */ (target).closest("select, .help-button");
+      if (detail > 0 && stays === null) this.#leave();
+    });
     window.addEventListener("pointermove", (event) => {
       if (event.clientY <= EDGE && event.buttons === 0) this.#show();
     });

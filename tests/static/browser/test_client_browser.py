@@ -280,6 +280,17 @@ def test_blur_releases_and_the_chord_leads_to_the_toolbar(page: Page, server: Fa
     assert page.evaluate("() => document.getElementById('toolbar').contains(document.activeElement)")
 
 
+def test_whoever_clicks_in_the_toolbar_goes_on_typing_in_the_session(page: Page, server: FakeServer) -> None:
+    open_viewer(page, server)
+    page.locator("#toolbar button[aria-label=Statistics]").click()
+    page.keyboard.press("Space")
+    wait_for("the key", lambda: ["key", "Space", " ", True] in server.events())
+    expect(page.locator("#overlay .stats")).to_be_visible()
+    page.locator("#toolbar button[aria-label=Help]").click()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
 def test_view_only_sends_no_input(page: Page, server: FakeServer) -> None:
     server.welcome = make_welcome(role="viewer", permissions=["view"])
     open_viewer(page, server)
