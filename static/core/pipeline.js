@@ -217,7 +217,9 @@ export class Pipeline {
     this.#connection.send(buildAck(commits[commits.length - 1]));
     const now = performance.now();
     for (const commit of commits) {
-      const { decodeMs, snapshot, captureUs } = commit;
+      const { decodeMs, snapshot, captureUs, ops } = commit;
+      // A repair without ops is a question after the round trip.
+      if (ops === 0 && snapshot) continue;
       this.#meter.committed(decodeMs, snapshot ? null : this.#clock.since(captureUs, now), now);
       this.#timeline.committed(commit);
     }

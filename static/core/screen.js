@@ -19,6 +19,7 @@ import { PictureStream } from "./stream.js";
  * @property {number} frame newest id of which everything is committed
  * @property {number} serial of the newest snapshot or repair committed, 0 before the first
  * @property {boolean} snapshot a snapshot or a repair
+ * @property {number} ops how many it had
  * @property {number} captureUs
  * @property {number} encodeUs
  * @property {number} publishUs
@@ -138,7 +139,8 @@ export class Screen {
     const origin = performance.timeOrigin;
     // Frames that commit in one turn are told together, and share an acknowledgement.
     if (this.#commits.length === 0) queueMicrotask(() => this.#tell());
-    this.#commits.push({ ...rest, captureUs, encodeUs, publishUs, snapshot, arrived: arrived + origin, ready: ready + origin });
+    const times = { captureUs, encodeUs, publishUs, arrived: arrived + origin, ready: ready + origin };
+    this.#commits.push({ ...rest, ...times, snapshot, ops: message.ops.length });
   }
 
   /** @param {ScreenEvent} event */

@@ -341,8 +341,8 @@ export class PictureStream {
       return;
     }
     const ops = entry.messages.flatMap((part) => part.ops);
-    const unpainted = renderer.commit(entry.patches.flat(), ops);
-    this.counters.frames++;
+    const unpainted = ops.length > 0 ? renderer.commit(entry.patches.flat(), ops) : [];
+    if (ops.length > 0 || !message.snapshot) this.counters.frames++;
     if (message.partial) this.counters.repairs++;
     else if (message.snapshot) this.counters.snapshots++;
     if (message.snapshot && !message.partial && !this.#stale.has(message)) {

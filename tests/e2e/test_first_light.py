@@ -194,6 +194,27 @@ def test_killed_worker_comes_back_on_the_same_desktop(product: Product, page: Pa
     assert_same_picture(product, page, terminal)
 
 
+def test_a_hidden_page_is_sent_nothing_and_resumes_exactly(product: Product, page: Page, terminal: str) -> None:
+    product.view(terminal)
+    assert_same_picture(product, page, terminal)
+    hide = """(hidden) => {
+      Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});
+      document.dispatchEvent(new Event('visibilitychange'));
+    }"""
+    page.evaluate(hide, True)
+    other = product.view(terminal, page.context.new_page())
+    before, started = product.stats(page), product.screen(terminal)
+    type_line(other, "for i in $(seq 60); do echo $i; sleep 0.01; done")
+    wait_for("scrolling", lambda: (product.screen(terminal) != started).mean() > 0.001)
+    assert_same_picture(product, other, terminal)
+    after = product.stats(page)
+    assert after["bytes"] - before["bytes"] < 5000 and after["ops"] == before["ops"]
+    page.evaluate(hide, False)
+    assert_same_picture(product, page, terminal)
+    assert product.stats(page)["resyncs"] == 0
+    other.close()
+
+
 def test_killed_web_process_is_survived_without_a_reload(
     product: Product, page: Page, terminal: str, stack: Stack
 ) -> None:

@@ -141,6 +141,19 @@ test("acknowledgements name frame and serial, follow the report of what failed a
   pipeline.close();
 });
 
+test("a repair without ops is acknowledged and is no frame", async () => {
+  const { pipeline, canvas, socket, feed } = await makePipeline();
+  feed(packFrame({ kind: SNAPSHOT, frameId: 5, serial: 1, ops: [{ kind: FILL, w: 64, h: 48, value: 7 }] }));
+  await settle();
+  const [{ frames, fps }, draws] = [await pipeline.stats(), canvas.draws];
+  feed(packFrame({ kind: SNAPSHOT, flags: PARTIAL, frameId: 5, serial: 2 }));
+  await settle();
+  assert.equal(socket.of("ack").at(-1).serial, 2);
+  const after = await pipeline.stats();
+  assert.deepEqual([after.frames, after.fps, canvas.draws], [frames, fps, draws]);
+  pipeline.close();
+});
+
 test("a burst of frames is drawn twice, not once a frame", async () => {
   const { pipeline, screen, canvas, feed, socket } = await makePipeline();
   feed(packFrame({ kind: SNAPSHOT, frameId: 5, ops: [{ kind: FILL, w: 64, h: 48, value: 0 }] }));
@@ -194,7 +207,7 @@ test("what an old connection's frames have become is not told to the new server"
   const next = FakeSocket.newest;
   next.onopen({});
   next.onmessage({ data: JSON.stringify(WELCOME) });
-  const commit = { epoch: 1, frame: 9, serial: 4, snapshot: false, captureUs: 0, encodeUs: 0, publishUs: 0 };
+  const commit = { epoch: 1, frame: 9, serial: 4, snapshot: false, ops: 1, captureUs: 0, encodeUs: 0, publishUs: 0 };
   const times = { arrived: 0, ready: 0, decodeMs: 0, paintMs: 0, queue: 0 };
   // A worker that was busy is late.
   screen.onEvent({ connection: 1, commits: [{ ...commit, ...times }], missed: undefined, resync: undefined });

@@ -20,6 +20,7 @@ function commit(server, at, changes) {
     frame: 1,
     serial: 0,
     snapshot: false,
+    ops: 1,
     captureUs: server(at),
     encodeUs: 4000,
     publishUs: server(at + 5),
