@@ -34,6 +34,7 @@ SNAPSHOT: Final = 2
 # header.flags
 RESIZED: Final = 1
 MORE: Final = 2
+PARTIAL: Final = 4
 
 # op.kind
 FILL: Final = 1
@@ -57,6 +58,8 @@ _U16: Final = struct.Struct("<H")
 _PUBLISH_OFFSET: Final = 24
 _PAYLOAD_SIZE_OFFSET: Final = 32
 _OP_COUNT_OFFSET: Final = 36
+_FRAME_ID_OFFSET: Final = 8
+_SERIAL_OFFSET: Final = 44
 _OP_OFFSET_OFFSET: Final = 16
 
 
@@ -77,7 +80,7 @@ class Header(NamedTuple):
     op_count: int
     flags: int
     encode_us: int
-    reserved: int = 0
+    serial: int = 0
 
     @property
     def resized(self) -> bool:
@@ -88,6 +91,11 @@ class Header(NamedTuple):
     def more(self) -> bool:
         """Whether this snapshot continues in the next message."""
         return self.kind == SNAPSHOT and bool(self.flags & MORE)
+
+    @property
+    def partial(self) -> bool:
+        """Whether this is a repair: a snapshot of some rectangles, the rest stays as it is."""
+        return self.kind == SNAPSHOT and bool(self.flags & PARTIAL)
 
 
 class Op(NamedTuple):
@@ -332,6 +340,16 @@ def stamp_publish(buffer: bytearray | memoryview, us: int) -> None:
     if len(buffer) < HEADER_SIZE:
         raise WireError(f"header: a message has at least {HEADER_SIZE} bytes, this one {len(buffer)}")
     _U64.pack_into(buffer, _PUBLISH_OFFSET, us)
+
+
+def address(buffer: Buffer, frame_id: int, serial: int) -> bytes:
+    """Return a snapshot or repair as one viewer is sent it: with ``frame_id`` as its as-of, and ``serial``."""
+    if len(buffer) < HEADER_SIZE:
+        raise WireError(f"header: a message has at least {HEADER_SIZE} bytes, this one {len(buffer)}")
+    output = bytearray(buffer)
+    _U32.pack_into(output, _FRAME_ID_OFFSET, frame_id)
+    _U32.pack_into(output, _SERIAL_OFFSET, serial)
+    return bytes(output)
 
 
 def filter_ops(message: Buffer | Message, keep: Callable[[Op], bool]) -> Buffer:

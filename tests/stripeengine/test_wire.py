@@ -147,6 +147,23 @@ def test_stateful_ops_are_copies_and_deltas() -> None:
     assert not any(wire.is_stateful(op) for op in stateless)
 
 
+def test_an_address_changes_as_of_and_serial_and_nothing_else() -> None:
+    snapshot = wire.pack_message(
+        epoch=7,
+        frame_id=5,
+        width=64,
+        height=64,
+        ops=[wire.fill_op((0, 0, 64, 64), 3)],
+        kind=wire.SNAPSHOT,
+        flags=wire.PARTIAL,
+    )
+    header = wire.peek(wire.address(snapshot, 9, 4))
+    assert header == wire.peek(snapshot)._replace(frame_id=9, serial=4) and header.partial
+    assert not wire.peek(snapshot.replace(bytes([1, 2]), bytes([1, 1]), 1)).partial  # a frame never is
+    with pytest.raises(WireError, match="header"):
+        wire.address(snapshot[:40], 9, 4)
+
+
 def test_publish_stamp_changes_nothing_else() -> None:
     data = pack([wire.fill_op((1, 2, 3, 4), 5)])
     buffer = bytearray(data)
