@@ -47,6 +47,7 @@ class Decoder:
         self._jpeg = JpegDecoder()
         self._streams: dict[int, VideoStream] = {}
         self._snapshot: list[Message] = []
+        self._repair: list[Message] = []
 
     @property
     def needs_snapshot(self) -> bool:
@@ -65,7 +66,9 @@ class Decoder:
         """
         if not isinstance(message, Message):
             message = wire.parse_message(message)
-        if message.header.kind == wire.SNAPSHOT:
+        if message.header.partial:
+            self._take_repair(message)
+        elif message.header.kind == wire.SNAPSHOT:
             self._take_snapshot(message)
         else:
             self._take_frame(message)
@@ -113,8 +116,28 @@ class Decoder:
         self._run(parts, fresh=size_changed or any(part.header.resized for part in parts))
         self.missed, self._lost = [], False
 
+    def _take_repair(self, message: Message) -> None:
+        """Apply a repair in the order in which it comes (protocol, section 2.4)."""
+        header = message.header
+        if header.epoch != self.epoch or (header.height, header.width) != self.picture.shape[:2]:
+            self.ignored += 1
+            return
+        if self._repair and self._repair[0].header.serial != header.serial:
+            self._repair = []
+        if header.more:
+            message = wire.parse_message(bytes(message.raw))
+        self._repair.append(message)
+        if sum(len(part.raw) for part in self._repair) > 4 * self._max_pixels + wire.MESSAGE_AIM:
+            self._repair = []
+            raise DecodeError(f"repair: its parts pass {4 * self._max_pixels} bytes")
+        if not header.more:
+            parts, self._repair = self._repair, []
+            self.frame_id = max(self.frame_id, header.frame_id)
+            self._run(parts, fresh=False)
+
     def _start_epoch(self, epoch: int) -> None:
         self.epoch, self.frame_id = epoch, 0
+        self._repair = []
         self.missed = []
         self._streams = {}
 

@@ -1,7 +1,7 @@
 """The engine seen from Python: start, take frames, change settings, close.
 
 The C engine has one thread of its own and shares the process' encoder threads; none of them takes the GIL. Every method
-may be called on any thread. Only `Engine.snapshot` (one encode) and `Engine.close` (the end of the frame in work)
+may be called on any thread. Only `Engine.snapshot` and `Engine.repair` (one encode) and `Engine.close` (the end of the frame in work)
 block. An engine does not survive fork: in the child its methods raise `EngineError` and closing does nothing.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -87,6 +88,17 @@ def _percentile(ordered: list[int], share: float) -> float:
     if not ordered:
         return 0.0
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] / 1000
+
+
+def _take_all(frames: Any, count: Any) -> list[bytes]:
+    """Return the messages of a snapshot and free them."""
+    try:
+        return [
+            bytes(ffi.buffer(lib.se_frame_data(frame), lib.se_frame_size(frame)))
+            for frame in ffi.unpack(frames[0], count[0])
+        ]
+    finally:
+        lib.se_frames_free(frames[0], count[0])
 
 
 class Engine:
@@ -180,13 +192,30 @@ class Engine:
             _SNAPSHOT_QUALITY.check(quality)
         frames, count = ffi.new("struct se_frame ***"), ffi.new("size_t *")
         check_error(lib.se_engine_snapshot(self._pointer, quality or 0, frames, count))
-        try:
-            return [
-                bytes(ffi.buffer(lib.se_frame_data(frame), lib.se_frame_size(frame)))
-                for frame in ffi.unpack(frames[0], count[0])
-            ]
-        finally:
-            lib.se_frames_free(frames[0], count[0])
+        return _take_all(frames, count)
+
+    def repair(
+        self, rectangles: Sequence[tuple[int, int, int, int]], *, shrink: int = 1, quality: int | None = None
+    ) -> list[bytes]:
+        """Return parts of the picture, as `snapshot` does: for each rectangle at least one message marked PARTIAL.
+
+        ``rectangles`` are 1…1024 of ``(x, y, w, h)``, cut to the picture. With ``shrink`` 2 or 4 they have so many
+        times fewer pixels each way, as JPEG. Blocks for one encode. Raises `EngineError`, `SettingsError`.
+        """
+        if quality is not None:
+            _SNAPSHOT_QUALITY.check(quality)
+        frames, count = ffi.new("struct se_frame ***"), ffi.new("size_t *")
+        rects = ffi.new("struct se_rect[]", list(rectangles))
+        pointer = self._pointer
+        check_error(lib.se_engine_repair(pointer, quality or 0, shrink, rects, len(rectangles), frames, count))
+        return _take_all(frames, count)
+
+    def pause(self, paused: bool) -> None:
+        """While paused the engine notes what changes and does nothing else.
+
+        A snapshot asked for after the pause has what changed meanwhile; that is finished as a frame first.
+        """
+        lib.se_engine_pause(self._pointer, paused)
 
     def request_key_frames(self) -> None:
         """Make every stripe's next H.264 picture a key frame. What stands still is not sent for it."""

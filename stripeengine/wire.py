@@ -59,6 +59,7 @@ _PUBLISH_OFFSET: Final = 24
 _PAYLOAD_SIZE_OFFSET: Final = 32
 _OP_COUNT_OFFSET: Final = 36
 _FRAME_ID_OFFSET: Final = 8
+_FLAGS_OFFSET: Final = 38
 _SERIAL_OFFSET: Final = 44
 _OP_OFFSET_OFFSET: Final = 16
 
@@ -342,13 +343,15 @@ def stamp_publish(buffer: bytearray | memoryview, us: int) -> None:
     _U64.pack_into(buffer, _PUBLISH_OFFSET, us)
 
 
-def address(buffer: Buffer, frame_id: int, serial: int) -> bytes:
-    """Return a snapshot or repair as one viewer is sent it: with ``frame_id`` as its as-of, and ``serial``."""
+def address(buffer: Buffer, frame_id: int, serial: int, more: bool) -> bytes:
+    """Return a message of a snapshot or repair with another as-of and serial; ``more``: it is not the last one."""
     if len(buffer) < HEADER_SIZE:
         raise WireError(f"header: a message has at least {HEADER_SIZE} bytes, this one {len(buffer)}")
     output = bytearray(buffer)
     _U32.pack_into(output, _FRAME_ID_OFFSET, frame_id)
     _U32.pack_into(output, _SERIAL_OFFSET, serial)
+    (flags,) = _U16.unpack_from(output, _FLAGS_OFFSET)
+    _U16.pack_into(output, _FLAGS_OFFSET, flags | MORE if more else flags & ~MORE)
     return bytes(output)
 
 

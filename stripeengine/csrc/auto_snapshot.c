@@ -1,4 +1,4 @@
-/* auto_snapshot.c - the whole picture for a newcomer, in the forms of auto mode. Engine thread, between frames.
+/* auto_snapshot.c - the picture, or a part of it, for one viewer, in the forms of auto mode. Engine thread, between frames.
  *
  * What is exact for everybody is sent exactly. JPEG is for photographs that have losses anyway, whose repair reaches the newcomer
  * like everybody; and for all photographs if the asker names a quality: whoever does has asked for losses.
@@ -30,15 +30,15 @@ static int add_run(struct se_engine *engine, struct se_rect rect, bool is_jpeg, 
 	               : se_auto_add_lossless(&engine->automatic, rect, literals);
 }
 
-static int add_row(struct se_engine *engine, int y, int asked, int quality)
+static int add_row(struct se_engine *engine, struct se_rect row, int asked, int quality)
 {
 	const struct se_picture *picture = &engine->reference;
 	struct se_rect run = { 0, 0, 0, 0 };
 	bool run_jpeg = false, run_photo = false;
 	int run_literals = 0, code = SE_OK;
 
-	for (int x = 0; x < picture->width && code == SE_OK; x += SE_BLOCK) {
-		struct se_rect block = se_rect_intersect((struct se_rect){ x, y, SE_BLOCK, SE_BLOCK }, se_picture_bounds(picture));
+	for (int x = row.x; x < row.x + row.w && code == SE_OK; x += SE_BLOCK) {
+		struct se_rect block = se_rect_intersect((struct se_rect){ x, row.y, SE_BLOCK, SE_BLOCK }, row);
 		struct se_content content = se_content_sample(picture, block);
 		bool is_photo = se_content_is_photo(content);
 		bool is_jpeg = engine->settings.mode != SE_MODE_LOSSLESS && is_photo && (asked || all_lossy(engine, block));
@@ -56,7 +56,7 @@ static int add_row(struct se_engine *engine, int y, int asked, int quality)
 	return code < 0 ? code : add_run(engine, run, run_jpeg, run_literals, quality);
 }
 
-int se_engine_auto_snapshot(struct se_engine *engine, int quality)
+int se_engine_auto_snapshot(struct se_engine *engine, struct se_rect rect, int quality)
 {
 	const struct se_settings *settings = &engine->settings;
 	int asked = quality, code = SE_OK;
@@ -65,7 +65,7 @@ int se_engine_auto_snapshot(struct se_engine *engine, int quality)
 		quality = settings->jpeg_quality > settings->paint_over_jpeg_quality ? settings->jpeg_quality
 		                                                                     : settings->paint_over_jpeg_quality;
 	se_engine_auto_clear(engine);
-	for (int y = 0; y < engine->reference.height && code == SE_OK; y += SE_BLOCK)
-		code = add_row(engine, y, asked, quality);
+	for (int y = rect.y; y < rect.y + rect.h && code == SE_OK; y += SE_BLOCK)
+		code = add_row(engine, se_rect_intersect((struct se_rect){ rect.x, y, rect.w, SE_BLOCK }, rect), asked, quality);
 	return code < 0 ? code : se_auto_encode(engine);
 }

@@ -117,6 +117,15 @@ struct se_frame *se_engine_take(struct se_engine *engine);
  * se_frames_free. `quality` 1..100, or 0 for the better of the settings' two. Blocks for one encode. */
 int se_engine_snapshot(struct se_engine *engine, int quality, struct se_frame ***out, size_t *count);
 
+/* As se_engine_snapshot, of 1..1024 rectangles alone, cut to the picture: at least one message marked PARTIAL for each that is not
+ * empty then, in their order, or one without ops. `shrink` 1: in the forms of a snapshot; 2 or 4: JPEG of so many times fewer pixels each way. */
+int se_engine_repair(struct se_engine *engine, int quality, int shrink, const struct se_rect *rects, size_t rect_count,
+                     struct se_frame ***out, size_t *count);
+
+/* While paused nothing is captured or encoded and no scan is made; changes are only noted. A snapshot or repair asked for after the
+ * pause waits until what has changed meanwhile is captured. Any thread. */
+void se_engine_pause(struct se_engine *engine, int paused);
+
 void se_frames_free(struct se_frame **frames, size_t count);
 void se_frame_unref(struct se_frame *frame);
 uint8_t *se_frame_data(struct se_frame *frame);

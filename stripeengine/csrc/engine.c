@@ -210,39 +210,67 @@ struct se_frame *se_engine_take(struct se_engine *self)
 	return frame;
 }
 
-int se_engine_snapshot(struct se_engine *self, int quality, struct se_frame ***out, size_t *count)
+static int ask(struct se_engine *self, struct se_snapshot_request *request, struct se_frame ***out, size_t *count)
 {
-	struct se_snapshot_request request = { .quality = quality };
 	int code = SE_OK;
 
 	*out = NULL;
 	*count = 0;
-	if (quality < 0 || quality > 100)
-		return se_error_set(SE_E_INVALID, "a snapshot's quality must be between 1 and 100, not %d", quality);
+	if (request->quality < 0 || request->quality > 100)
+		return se_error_set(SE_E_INVALID, "a snapshot's quality must be between 1 and 100, not %d", request->quality);
 	if (self->pid != getpid())
 		return se_error_set(SE_E_STATE, "an engine does not survive fork: make a new one in the child process");
 	pthread_mutex_lock(&self->snapshot_lock);
 	pthread_mutex_lock(&self->lock);
 	if (self->running) {
-		self->snapshot = &request;
+		self->snapshot = request;
 		se_engine_signal(self->wake_fd);
-		while (!request.answered && self->running)
+		while (!request->answered && self->running)
 			pthread_cond_wait(&self->answered, &self->lock);
 		self->snapshot = NULL;
 	}
-	if (!request.answered)
+	if (!request->answered)
 		code = se_error_set(SE_E_STATE, self->failure_code < 0 ? "no snapshot: the engine has failed: %.200s"
 		                                                       : "no snapshot: the engine is not running%.0s",
 		                    self->failure_text);
 	pthread_mutex_unlock(&self->lock);
 	pthread_mutex_unlock(&self->snapshot_lock);
-	if (code == SE_OK && request.code < 0)
-		code = se_error_set(request.code, "no snapshot: %s", request.text);
+	if (code == SE_OK && request->code < 0)
+		code = se_error_set(request->code, "no snapshot: %s", request->text);
 	if (code == SE_OK) {
-		*out = request.frames;
-		*count = request.count;
+		*out = request->frames;
+		*count = request->count;
 	}
 	return code;
+}
+
+int se_engine_snapshot(struct se_engine *self, int quality, struct se_frame ***out, size_t *count)
+{
+	struct se_snapshot_request request = { .quality = quality, .shrink = 1 };
+
+	return ask(self, &request, out, count);
+}
+
+int se_engine_repair(struct se_engine *self, int quality, int shrink, const struct se_rect *rects, size_t rect_count,
+                     struct se_frame ***out, size_t *count)
+{
+	struct se_snapshot_request request = { .quality = quality, .shrink = shrink, .rects = rects, .rect_count = rect_count };
+
+	*out = NULL;
+	*count = 0;
+	if (shrink != 1 && shrink != 2 && shrink != 4)
+		return se_error_set(SE_E_INVALID, "a repair is shrunk by 1, 2 or 4, not %d", shrink);
+	if (!rects || rect_count == 0 || rect_count > SE_REPAIR_MAX)
+		return se_error_set(SE_E_INVALID, "a repair is of 1 to %d rectangles, not %zu", SE_REPAIR_MAX, rect_count);
+	return ask(self, &request, out, count);
+}
+
+void se_engine_pause(struct se_engine *self, int paused)
+{
+	pthread_mutex_lock(&self->lock);
+	self->pause_wanted = paused != 0;
+	pthread_mutex_unlock(&self->lock);
+	se_engine_signal(self->wake_fd);
 }
 
 struct se_cursor_copy *se_engine_cursor(struct se_engine *self)

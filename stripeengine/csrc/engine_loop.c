@@ -179,19 +179,50 @@ static void arm_key_frames(struct se_engine *self, uint64_t now)
 	pthread_mutex_unlock(&self->lock);
 }
 
+/* Who is asked for a picture after a pause must have noticed first what has changed meanwhile. Locked. */
+static bool may_answer(struct se_engine *self)
+{
+	if (self->layout_due)
+		return false;
+	if (self->catch_up == SE_CAUGHT_UNTAKEN && self->slot_next == self->slot_count)
+		self->catch_up = SE_CAUGHT_UP;
+	if (self->catch_up == SE_CAUGHT_UNTAKEN)
+		self->waiting_for_take = true; /* the taker wakes this thread */
+	return self->catch_up == SE_CAUGHT_UP;
+}
+
+static void set_pause(struct se_engine *self, bool paused)
+{
+	if (paused == self->paused)
+		return;
+	self->paused = paused;
+	self->catch_up = paused ? SE_CAUGHT_UP : SE_CATCHING_UP;
+	if (paused) {
+		se_stripes_drop_encoders(&self->stripes);
+		return;
+	}
+	/* Nobody who watches now has what pictures could refer to. */
+	for (int i = 0; i < self->stripes.count; i++)
+		self->stripes.items[i].key_due = true;
+	se_engine_auto_request_keys(self);
+}
+
 static void handle_requests(struct se_engine *self, bool *stop)
 {
 	struct se_snapshot_request *request;
 	struct se_settings wanted;
-	bool changed;
+	bool changed, pause;
 	uint32_t as_of;
 
 	pthread_mutex_lock(&self->lock);
 	*stop = self->stop;
+	pause = self->pause_wanted;
 	changed = self->settings_changed;
 	self->settings_changed = false;
 	wanted = self->wanted;
-	request = self->snapshot && !self->snapshot->answered && !self->layout_due ? self->snapshot : NULL;
+	if (self->paused && !pause)
+		self->catch_up = SE_CATCHING_UP;
+	request = self->snapshot && !self->snapshot->answered && may_answer(self) ? self->snapshot : NULL;
 	as_of = self->taken_id;
 	pthread_mutex_unlock(&self->lock);
 	if (request) {
@@ -203,6 +234,7 @@ static void handle_requests(struct se_engine *self, bool *stop)
 	}
 	if (changed)
 		apply_settings(self, &wanted);
+	set_pause(self, pause);
 }
 
 /* Without memory for a picture of this size, or to read the source, the engine tries again a period later. */
@@ -253,6 +285,23 @@ static void count_late_consumer(struct se_engine *self)
 	pthread_mutex_unlock(&self->lock);
 }
 
+static void count_wakeup(struct se_engine *self)
+{
+	pthread_mutex_lock(&self->lock);
+	self->stats.wakeups++;
+	pthread_mutex_unlock(&self->lock);
+}
+
+/* Nobody watches: the source is only read, and seldom where it changes all the time. */
+static bool rest_paused(struct se_engine *self, uint64_t now)
+{
+	bool is_clean = !self->refresh && se_region_empty(&self->dirty);
+
+	sleep_until(self, is_clean ? SE_NEVER : now + DRAIN_US, is_clean);
+	count_wakeup(self);
+	return is_clean;
+}
+
 /* Sleeps until there may be something to do; true if a change of the source would have ended it. */
 static bool rest(struct se_engine *self, uint64_t now)
 {
@@ -270,16 +319,23 @@ static bool rest(struct se_engine *self, uint64_t now)
 	if (scan == SE_NEVER || scan > later(release, now) + RELEASE_LATE_US) /* else it is done with the scan */
 		due = earlier(due, release);
 	sleep_until(self, earlier(due, wait.until_us), wait.watch);
-	pthread_mutex_lock(&self->lock);
-	self->stats.wakeups++;
-	pthread_mutex_unlock(&self->lock);
+	count_wakeup(self);
 	return wait.watch;
+}
+
+/* What has changed in the pause has been captured, if there was anything: a snapshot waits for no more than its being taken. */
+static void note_caught(struct se_engine *self)
+{
+	if (self->catch_up != SE_CATCHING_UP)
+		return;
+	self->catch_up = SE_CAUGHT_UNTAKEN;
+	se_engine_signal(self->wake_fd);
 }
 
 /* One wake-up: negative when the engine has failed, 1 when it shall stop. */
 static int turn(struct se_engine *self)
 {
-	bool watched = rest(self, se_now_us()), stop;
+	bool watched = self->paused ? rest_paused(self, se_now_us()) : rest(self, se_now_us()), stop;
 	uint64_t now;
 	int code;
 
@@ -292,10 +348,16 @@ static int turn(struct se_engine *self)
 		code = se_engine_layout(self);
 	if (code < 0)
 		return bear(self, code, now);
+	if (self->paused)
+		return SE_OK;
+	if (!has_changes(self))
+		note_caught(self);
 	if (work_due(self) > now || !slot_is_free(self, false))
 		return SE_OK;
 	self->drop_counted = false;
-	return work(self, now);
+	code = work(self, now);
+	note_caught(self);
+	return code;
 }
 
 static void count_cpu(struct se_engine *self)

@@ -25,8 +25,16 @@
 
 #define SE_NEVER UINT64_MAX
 
+#define SE_REPAIR_MAX 1024 /* rectangles */
+
+/* What has changed in a pause is in taken messages, or finished ones, or has not been captured. */
+enum se_catch_up { SE_CAUGHT_UP, SE_CAUGHT_UNTAKEN, SE_CATCHING_UP };
+
 struct se_snapshot_request {
 	int quality; /* 0: the better of the settings' two */
+	int shrink;  /* 1, or how many times fewer pixels each way */
+	const struct se_rect *rects; /* what of the picture; NULL: all of it */
+	size_t rect_count;
 	struct se_frame **frames;
 	size_t count;
 	int code;
@@ -56,6 +64,7 @@ struct se_engine {
 	struct se_settings wanted;
 	bool settings_changed;
 	bool key_frames_wanted;
+	bool pause_wanted;
 	bool waiting_for_take; /* the thread has work but the consumer has not taken the last frame */
 	struct se_frame **slot; /* finished messages not taken yet: slot_next .. slot_count */
 	size_t slot_count, slot_next, slot_capacity;
@@ -76,6 +85,8 @@ struct se_engine {
 	struct se_image image;   /* what was captured last; valid until the source is polled */
 	struct se_region dirty;  /* may have changed since the last capture */
 	uint64_t dirty_since;    /* when it became non-empty */
+	bool paused;             /* changes are noted, nothing else */
+	enum se_catch_up catch_up; /* after a pause; snapshots wait for it */
 	bool layout_due;         /* reference and stripes do not fit source and settings yet: there was no memory */
 	bool refresh;            /* everything is to be sent: start or resize */
 	bool resized;            /* the next message carries RESIZED */
@@ -140,8 +151,8 @@ void se_engine_auto_request_keys(struct se_engine *self);
 /* Empties the lists of a frame. */
 void se_engine_auto_clear(struct se_engine *self);
 
-/* auto_snapshot.c: encodes the picture as of the last finished message; the ops are in automatic.ops. */
-int se_engine_auto_snapshot(struct se_engine *self, int quality);
+/* auto_snapshot.c: encodes that part of the picture as of the last finished message; the ops are in automatic.ops. */
+int se_engine_auto_snapshot(struct se_engine *self, struct se_rect rect, int quality);
 
 /* engine_snapshot.c */
 void se_engine_answer_snapshot(struct se_engine *self, struct se_snapshot_request *request, uint32_t as_of);

@@ -14,7 +14,7 @@
 #define SE_FRAME_MAX_OPS 4096u
 
 enum { SE_KIND_FRAME = 1, SE_KIND_SNAPSHOT = 2 };
-enum { SE_FLAG_RESIZED = 1 << 0, SE_FLAG_MORE = 1 << 1 };
+enum { SE_FLAG_RESIZED = 1 << 0, SE_FLAG_MORE = 1 << 1, SE_FLAG_PARTIAL = 1 << 2 };
 enum { SE_OP_FILL = 1, SE_OP_COPY = 2, SE_OP_LOSSLESS = 3, SE_OP_JPEG = 4, SE_OP_H264 = 5 };
 enum { SE_OP_KEY = 1 << 0, SE_OP_CROP = 1 << 1, SE_OP_FINAL = 1 << 2, SE_OP_444 = 1 << 3 };
 

@@ -176,6 +176,95 @@ static void check_snapshot_and_failure(void)
 	se_picture_free(&picture);
 }
 
+/* Parts of the picture, whole and with fewer pixels. Outside of them nothing is sent. */
+static void check_repair(void)
+{
+	struct se_source *source = se_framebuffer_source_new(320, 200);
+	struct se_engine *engine = se_engine_new(source, &plain, 0);
+	struct se_rect rects[2] = { { 64, 64, 128, 64 }, { 256, 128, 640, 640 } }, outside = { 400, 0, 10, 10 };
+	struct se_picture picture = { 0 }, shown = { 0 };
+	struct se_frame **frames;
+	struct viewer viewer;
+	size_t count;
+
+	viewer_open(&viewer);
+	CHECK(engine && se_picture_resize(&picture, 320, 200) == 0 && se_picture_resize(&shown, 320, 200) == 0, "%s", se_error_message());
+	submit(source, &picture, NULL, 0);
+	CHECK(se_engine_start(engine) == SE_OK && viewer_follow(&viewer, engine, 100) == 1, "start");
+	fill(&picture, (struct se_rect){ 0, 0, 320, 200 }, 0x80ff20);
+	submit(source, &picture, NULL, 0);
+	CHECK(wait_readable(engine, 1000), "a change");
+	CHECK(se_engine_repair(engine, 0, 3, rects, 2, &frames, &count) == SE_E_INVALID, "shrunk by 3");
+	CHECK(se_engine_repair(engine, 0, 1, rects, 0, &frames, &count) == SE_E_INVALID, "of nothing");
+	CHECK(se_engine_repair(engine, 0, 1, NULL, 1, &frames, &count) == SE_E_INVALID, "of NULL");
+	CHECK(se_engine_repair(engine, 0, 1, &outside, 1, &frames, &count) == SE_OK && count == 1, "%s", se_error_message());
+	CHECK(memcmp(se_frame_data(frames[0]) + 36, "\0\0\4", 4) == 0, "no op, PARTIAL");
+	se_frames_free(frames, count);
+	for (int shrink = 1; shrink <= 4; shrink *= 2) {
+		fill(&shown, (struct se_rect){ 0, 0, 320, 200 }, 0);
+		CHECK(se_picture_resize(&viewer.picture, 320, 200) == 0, "black");
+		fill(&viewer.picture, (struct se_rect){ 0, 0, 320, 200 }, 0);
+		CHECK(se_engine_repair(engine, 98, shrink, rects, 2, &frames, &count) == SE_OK && count >= 2, "%s", se_error_message());
+		for (size_t i = 0; i < count; i++)
+			viewer_apply(&viewer, se_frame_data(frames[i]), se_frame_size(frames[i]));
+		se_frames_free(frames, count);
+		fill(&shown, rects[0], 0x80ff20);
+		fill(&shown, (struct se_rect){ 256, 128, 64, 72 }, 0x80ff20);
+		CHECK(viewer_difference(&viewer, &shown) <= 12, "shrunk by %d: %d off", shrink, viewer_difference(&viewer, &shown));
+	}
+	se_engine_free(engine);
+	se_source_free(source);
+	viewer_close(&viewer);
+	se_picture_free(&picture);
+	se_picture_free(&shown);
+}
+
+/* In a pause nothing is sent; a snapshot after it shows what has changed meanwhile, as of the frame that brings it. */
+static void check_pause(void)
+{
+	struct se_source *source = se_framebuffer_source_new(320, 200);
+	struct se_engine *engine = se_engine_new(source, &plain, 0);
+	struct se_picture picture = { 0 };
+	struct se_frame **frames;
+	struct viewer viewer, newcomer;
+	struct se_stats stats;
+	size_t count;
+
+	viewer_open(&viewer);
+	viewer_open(&newcomer);
+	CHECK(engine && se_picture_resize(&picture, 320, 200) == 0, "%s", se_error_message());
+	submit(source, &picture, NULL, 0);
+	CHECK(se_engine_start(engine) == SE_OK && viewer_follow(&viewer, engine, 100) == 1, "start");
+	se_engine_pause(engine, 1);
+	for (int i = 0; i < 10; i++) {
+		fill(&picture, (struct se_rect){ 0, 0, 320, 200 }, 0x102030u * (uint32_t)(i + 1));
+		submit(source, &picture, NULL, 0);
+		CHECK(!wait_readable(engine, 10), "a frame in the pause");
+	}
+	se_engine_stats(engine, &stats);
+	CHECK(stats.frames == 1 && stats.scans == 0, "%d frames, %d scans", (int)stats.frames, (int)stats.scans);
+	se_engine_pause(engine, 0);
+	CHECK(wait_readable(engine, 1000), "what has changed");
+	CHECK(viewer_follow(&viewer, engine, 0) == 0, "nothing is signalled twice");
+	signal_again(engine);
+	CHECK(viewer_follow(&viewer, engine, 100) == 1 && viewer_difference(&viewer, &picture) <= 3, "the last picture");
+	CHECK(se_engine_snapshot(engine, 98, &frames, &count) == SE_OK && count == 1, "%s", se_error_message());
+	viewer_apply(&newcomer, se_frame_data(frames[0]), se_frame_size(frames[0]));
+	CHECK(viewer_difference(&newcomer, &picture) <= 12, "as it is now");
+	se_frames_free(frames, count);
+	/* A pause in which nothing changes. */
+	se_engine_pause(engine, 1);
+	se_engine_pause(engine, 0);
+	CHECK(se_engine_snapshot(engine, 98, &frames, &count) == SE_OK && count == 1, "%s", se_error_message());
+	se_frames_free(frames, count);
+	CHECK(!wait_readable(engine, 100), "nothing was to be sent");
+	se_engine_free(engine);
+	se_source_free(source);
+	viewer_close(&viewer);
+	viewer_close(&newcomer);
+	se_picture_free(&picture);
+}
+
 /* A forked child may close what it inherited, and exits at once. */
 static void check_fork(void)
 {
@@ -222,5 +311,7 @@ void test_engine(void)
 	check_changes();
 	check_late_consumer_and_paint_over();
 	check_snapshot_and_failure();
+	check_repair();
+	check_pause();
 	check_fork();
 }

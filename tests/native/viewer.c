@@ -195,7 +195,7 @@ static void check_header(struct viewer *self, const uint8_t *data, size_t size)
 		CHECK(get(data + 36, 2) > 0, "an empty frame");
 		self->frame_id = id;
 	}
-	if (flags & SE_FLAG_RESIZED || (data[1] == SE_KIND_SNAPSHOT && !self->more))
+	if (flags & SE_FLAG_RESIZED || (data[1] == SE_KIND_SNAPSHOT && !self->more && !(flags & SE_FLAG_PARTIAL)))
 		CHECK(se_picture_resize(&self->picture, width, height) == 0, "%dx%d", width, height);
 	self->more = flags & SE_FLAG_MORE;
 	CHECK(width == self->picture.width && height == self->picture.height, "a resize without RESIZED");

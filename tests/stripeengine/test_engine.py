@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -311,6 +312,62 @@ def test_a_snapshot_of_noise_is_several_messages_with_more() -> None:
 def test_a_snapshots_quality_is_checked(quality: object) -> None:
     with running(32, 32) as (_, engine, __), pytest.raises(SettingsError, match="quality must be"):
         engine.snapshot(quality)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("mode", [*MODES, "auto", "lossless"])
+def test_a_repair_is_of_its_rectangles_and_nothing_else(mode: str) -> None:
+    picture = blocks(320, 200, 5)
+    picture[128:] = smooth(320, 72, 3)
+    with running(320, 200, mode=mode, **QUIET) as (source, engine, viewer):
+        source.submit(picture)
+        viewer.drain()
+        rects = [(64, 0, 128, 64), (0, 128, 64, 200)]
+        for shrink, most in ((1, 0 if mode == "lossless" else 12), (2, 60), (4, 60)):
+            newcomer = Decoder()
+            newcomer.apply(viewer.data[0])
+            newcomer.picture[:] = 0
+            messages = engine.repair(rects, shrink=shrink)
+            for message in map(wire.parse_message, messages):
+                assert message.header.partial and message.header.frame_id == viewer.messages[-1].header.frame_id
+                newcomer.apply(message)
+            for x, y, w, h in rects:
+                assert mean(newcomer.picture[y : y + h, x : x + w], picture[y : y + h, x : x + w]) <= most
+                newcomer.picture[y : y + h, x : x + w] = 0
+            assert not newcomer.picture.any()
+        shrunk = [sum(map(len, engine.repair([(0, 0, 320, 200)], shrink=shrink))) for shrink in (1, 2, 4)]
+        assert shrunk[1] > shrunk[2] and shrunk[0] > shrunk[2]
+        with pytest.raises(EngineError, match="shrunk by 1, 2 or 4"):
+            engine.repair(rects, shrink=3)
+        with pytest.raises(EngineError, match="1 to 1024 rectangles"):
+            engine.repair([])
+        with pytest.raises(SettingsError, match="quality must be"):
+            engine.repair(rects, quality=0)
+
+
+@pytest.mark.parametrize("mode", [*MODES, "auto"])
+def test_a_snapshot_after_a_pause_waits_for_what_has_changed_in_it(mode: str) -> None:
+    with running(320, 200, mode=mode, **QUIET) as (source, engine, viewer):
+        source.submit(smooth(320, 200))
+        viewer.drain()
+        before = engine.stats().frames
+        engine.pause(True)
+        for step in range(5):
+            source.submit(blocks(320, 200, step))
+        viewer.drain(0.1)
+        assert engine.stats().frames == before
+        engine.pause(False)
+        with ThreadPoolExecutor(1) as thread:
+            pending = thread.submit(engine.snapshot, 95)
+            while not pending.done():
+                viewer.drain(0.05)
+        header = wire.peek(pending.result()[0])
+        assert header.frame_id > before
+        newcomer = Decoder()
+        for data in pending.result():
+            newcomer.apply(data)
+        assert mean(newcomer.picture, blocks(320, 200, 4)) < 12
+        if mode == "h264":
+            assert all(op.flags & wire.KEY for op in viewer.ops(before))
 
 
 def test_the_pattern_source_moves_by_itself() -> None:

@@ -157,11 +157,13 @@ def test_an_address_changes_as_of_and_serial_and_nothing_else() -> None:
         kind=wire.SNAPSHOT,
         flags=wire.PARTIAL,
     )
-    header = wire.peek(wire.address(snapshot, 9, 4))
-    assert header == wire.peek(snapshot)._replace(frame_id=9, serial=4) and header.partial
+    header = wire.peek(wire.address(snapshot, 9, 4, False))
+    assert header == wire.peek(snapshot)._replace(frame_id=9, serial=4) and header.partial and not header.more
+    assert wire.peek(wire.address(wire.address(snapshot, 9, 4, True), 5, 0, False)) == wire.peek(snapshot)
+    assert wire.peek(wire.address(snapshot, 9, 4, True)).more
     assert not wire.peek(snapshot.replace(bytes([1, 2]), bytes([1, 1]), 1)).partial  # a frame never is
     with pytest.raises(WireError, match="header"):
-        wire.address(snapshot[:40], 9, 4)
+        wire.address(snapshot[:40], 9, 4, True)
 
 
 def test_publish_stamp_changes_nothing_else() -> None:
