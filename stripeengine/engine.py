@@ -1,8 +1,9 @@
 """The engine seen from Python: start, take frames, change settings, close.
 
 The C engine has one thread of its own and shares the process' encoder threads; none of them takes the GIL. Every method
-may be called on any thread. Only `Engine.snapshot` and `Engine.repair` (one encode) and `Engine.close` (the end of the frame in work)
-block. An engine does not survive fork: in the child its methods raise `EngineError` and closing does nothing.
+may be called on any thread. Only `Engine.snapshot` and `Engine.repair` (one encode) and `Engine.close` (the end of the
+frame in work) block. An engine does not survive fork: in the child its methods raise `EngineError` and closing does
+nothing.
 """
 
 from __future__ import annotations
@@ -73,9 +74,13 @@ def _close_all() -> None:
 atexit.register(_close_all)
 
 
+NOT_NATIVE = {"keyframe_interval_ms"}
+"""Settings that whoever asks for key frames keeps; the engine makes them when they are asked for."""
+
+
 def _native_settings(settings: EngineSettings) -> Any:
     check_mode(settings.mode)
-    values = settings.as_dict()
+    values = {name: value for name, value in settings.as_dict().items() if name not in NOT_NATIVE}
     values["mode"] = getattr(lib, f"SE_MODE_{settings.mode.upper()}")
     values["chroma"] = int(settings.chroma)
     values["colour_space"] = int(settings.colour_space.removeprefix("bt"))

@@ -173,6 +173,15 @@ class EngineSettings:
         maximum=1000000,
         unit="kbit/s",
     )
+    keyframe_interval_ms: int = _setting(
+        4000,
+        "While somebody lacks the beginning of a video, because he came later or fell behind, how often it begins anew "
+        "with a key frame; with nobody like that it never does.",
+        minimum=1000,
+        maximum=60000,
+        step=100,
+        unit="ms",
+    )
 
     def __post_init__(self) -> None:
         for setting in describe():

@@ -6,12 +6,14 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from ..worker.messages import MAX_SEQ, Event, MessageError, check_int, check_number, check_text, parse_events
+from ..worker.messages import MAX_SEQ, MAX_SIDE, Event, MessageError, check_int, check_number, check_text, parse_events
 
 MOST_BYTES = 65536
 MOST_A_SECOND = 500
 MOST_CODECS = 16
 MOST_TICKET = 128
+MOST_AREAS = 64
+MOST_STREAMS = 16
 
 
 class Garbage(MessageError):
@@ -29,10 +31,21 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """Everything up to ``frame`` is committed."""
+    """Everything up to ``frame`` is committed, and of snapshots and repairs up to ``serial``."""
 
     epoch: int
     frame: int
+    serial: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """These areas of a frame were not shown."""
+
+    epoch: int
+    frame: int
+    areas: tuple[tuple[int, int, int, int], ...]
+    streams: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +84,7 @@ class Ping:
     t: float
 
 
-ClientMessage = Hello | Ack | Input | Resync | Preset | Visibility | Ping
+ClientMessage = Hello | Ack | Missed | Input | Resync | Preset | Visibility | Ping
 
 
 def parse(text: str) -> ClientMessage:
@@ -112,12 +125,35 @@ def _hello(message: dict[str, Any]) -> Hello:
 
 
 def _ack(message: dict[str, Any]) -> Ack:
-    for name in ("decode_ms", "queue"):
+    for name in ("decode_ms", "paint_ms", "queue"):
         if name in message:
             check_number(message[name], name, 0, 1e9)
-    return Ack(
-        check_int(message.get("epoch"), "epoch", 1, 2**32 - 1), check_int(message.get("frame"), "frame", 0, 2**32 - 1)
-    )
+    serial = message.get("serial")
+    return Ack(*_place(message), None if serial is None else check_int(serial, "serial", 0, 2**32 - 1))
+
+
+def _place(message: dict[str, Any]) -> tuple[int, int]:
+    epoch = check_int(message.get("epoch"), "epoch", 1, 2**32 - 1)
+    return epoch, check_int(message.get("frame"), "frame", 0, 2**32 - 1)
+
+
+def _missed(message: dict[str, Any]) -> Missed:
+    areas, streams = message.get("areas"), message.get("streams", [])
+    if not isinstance(areas, list) or not 1 <= len(areas) <= MOST_AREAS:
+        raise MessageError(f"areas must be a list of 1 to {MOST_AREAS} rectangles")
+    if not isinstance(streams, list) or len(streams) > MOST_STREAMS:
+        raise MessageError(f"streams must be a list of at most {MOST_STREAMS} numbers")
+    epoch, frame = _place(message)
+    checked = (check_int(stream, "stream", 0, MOST_STREAMS - 1) for stream in streams)
+    return Missed(epoch, frame, tuple(map(_area, areas)), tuple(checked))
+
+
+def _area(value: Any) -> tuple[int, int, int, int]:
+    if not isinstance(value, list) or len(value) != 4:
+        raise MessageError("an area must be a list of x, y, w and h")
+    x, y = (check_int(number, "area", 0, MAX_SIDE - 1) for number in value[:2])
+    w, h = (check_int(number, "area", 1, MAX_SIDE) for number in value[2:])
+    return (x, y, w, h)
 
 
 def _visibility(message: dict[str, Any]) -> Visibility:
@@ -129,6 +165,7 @@ def _visibility(message: dict[str, Any]) -> Visibility:
 _TYPES: dict[str, Any] = {
     "hello": _hello,
     "ack": _ack,
+    "missed": _missed,
     "input": lambda m: Input(check_int(m.get("seq"), "seq", 0, MAX_SEQ), parse_events(m.get("events"))),
     "resync": lambda m: Resync(check_text(m.get("reason", ""), "reason", 200)),
     "preset": lambda m: Preset(check_int(m.get("id"), "id", 0, 2**63 - 1)),

@@ -18,14 +18,15 @@ from typing import Any
 from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
 
-from stripeengine import wire
-
 from ..access import LINK_CLOSED, AccessError
 from ..actions.errors import ActionError
 from ..permissions import Permission
 from ..serving import framebus, presence
+from ..serving.asks import Ask
+from ..serving.flight import WINDOW
+from ..serving.frames import Answer, Frame
 from ..serving.pump import Pump
-from ..serving.window import WINDOW, FrameWindow, Request
+from ..serving.window import FrameWindow, KeyFrames
 from ..states import State
 from ..worker.messages import MessageError, session_group
 from . import incoming
@@ -147,8 +148,8 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
 
     async def _obey(self, said: incoming.ClientMessage, standing: Standing) -> None:
         match said:
-            case incoming.Ack(epoch, frame):
-                if not self._window.ack(epoch, frame, self._heard):
+            case incoming.Ack(epoch, frame, serial):
+                if not self._window.ack(epoch, frame, self._heard, serial):
                     self.refused["ack"] += 1
                 self._pump.wake()
             case incoming.Input():
@@ -156,12 +157,17 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
             case incoming.Ping(t):
                 pong = {"type": "pong", "t": t, "server_us": time.monotonic_ns() // 1000}
                 self._pump.text(pong, newest="pong")
+            case incoming.Missed(epoch, frame, areas, streams):
+                self._window.missed(epoch, frame, areas, streams)
+                self._pump.wake()
             case incoming.Resync():
                 self._window.resync()
                 self._pump.wake()
             case incoming.Visibility(hidden):
                 self._window.set_hidden(hidden)
                 self._pump.wake()
+                if self._bus is not None:
+                    self._bus.tell_watchers()
             case incoming.Preset(preset_id):
                 if Permission.SETTINGS in standing.permissions:
                     self._spawn(self._set_preset(preset_id))
@@ -214,37 +220,44 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
         else:
             self._pump.text(checked, newest=kind)
 
-    def on_frame(self, message: wire.Message) -> None:
+    @property
+    def watches(self) -> bool:
+        """Whether the viewer looks at his page."""
+        return not self._window.hidden
+
+    def on_frame(self, frame: Frame) -> None:
         """A frame, from the bus."""
-        self._window.frame(message)
+        self._window.frame(frame, frame.received)
         self._pump.wake()
 
-    def on_snapshot(self, parts: list[wire.Message]) -> None:
-        """A snapshot that the window asked for, from the bus."""
-        self._window.snapshot(parts, asyncio.get_running_loop().time())
+    def on_answer(self, answer: Answer) -> None:
+        """A snapshot or repair that the window asked for, from the bus."""
+        self._window.answer(answer, asyncio.get_running_loop().time())
         self._pump.wake()
 
-    def on_gap(self) -> None:
+    def on_gap(self, epoch: int, number: int) -> None:
         """The bus has lost frames."""
-        self._window.fall_behind()
+        self._window.gap(epoch, number)
         self._pump.wake()
 
-    def _request(self, request: Request) -> None:
+    def _request(self, request: Ask | KeyFrames) -> None:
         """What the window needs of the worker."""
         if self._bus is None:
             return
-        if request is Request.KEY_FRAMES:
+        if isinstance(request, KeyFrames):
             self._bus.request_key_frames()
-            return
-        self._bus.request_snapshot(self.id)
+        elif request.whole:
+            self._bus.request_snapshot(self.id)
+        else:
+            self._bus.request_repair(self.id, request)
         codec = self._window.missing_codec
         if codec and codec not in self._noticed:
             self._noticed.add(codec)
             what = "H.264 video in full colour resolution (4:4:4)" if codec == "h264-444" else "H.264 video"
             self._notice(
                 "codec-missing",
-                f"This session is shown as {what}, which this browser cannot play. You see a still picture that is "
-                "renewed about every second. Another browser, or another quality preset, shows it live.",
+                f"This session is shown as {what}, which this browser cannot play. You see stills of it, a few in a "
+                "second. Another browser, or another quality preset, shows it live.",
             )
 
     # ---- standing ------------------------------------------------------------------------------------------------
@@ -265,7 +278,7 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
             logger.warning("a viewer was turned away for now: %s", error or type(error).__name__)
             self._pump.close(TRY_AGAIN)
             return
-        self._window.set_codecs(hello.codecs)
+        self._window.references.codecs = hello.codecs
         self._pump.text(
             {
                 "type": "welcome",
@@ -333,6 +346,8 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
             now = loop.time()
             standing = self._standing
             self._tell_link(standing, now)
+            if self._bus is not None:
+                self._bus.tell_watchers()
             if standing is None:
                 if not self._greeted and now > self._opened + HELLO_S:
                     self._end("timeout", "The page did not introduce itself in time.")
@@ -354,9 +369,9 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
             return
         kbps: int | None
         if Permission.INPUT in standing.permissions and not self._window.hidden and standing.state in STREAMING:
-            kbps = self._window.link.news(now)
+            kbps = self._window.flight.link.news(now)
         else:
-            kbps = 0 if self._window.link.lift() else None
+            kbps = 0 if self._window.flight.link.lift() else None
         if kbps is not None:
             self._spawn(_send(standing.session, {"type": "worker.link", "viewer": self.id, "kbps": kbps}))
 
@@ -392,7 +407,7 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
                 await presence.forget(standing.session, self.id)
                 if self._injected:
                     await _send(standing.session, {"type": "worker.release", "viewer": self.id})
-                if self._window.link.lift():
+                if self._window.flight.link.lift():
                     await _send(standing.session, {"type": "worker.link", "viewer": self.id, "kbps": 0})
         except Exception as error:
             logger.debug("viewer %s: leaving: %s", self.id, error or type(error).__name__)

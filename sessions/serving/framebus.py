@@ -11,58 +11,39 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from channels.layers import get_channel_layer
 
-from stripeengine import wire
-from stripeengine.errors import WireError
-
-from ..worker.messages import frames_group, snapshots_group, worker_group
+from ..worker.messages import frames_group, pack_tiles, snapshots_group, worker_group
+from .asks import Ask
+from .intake import Intake, Sink
 
 logger = logging.getLogger(__name__)
 
 FRAMES_ALIAS = "frames"
 MOST_BACKLOG = 128
 """Messages that may wait in the layer's own queue, which has no bound, before they are all dropped."""
-MOST_SNAPSHOT_PARTS = 256
-MOST_SNAPSHOT_BYTES = 32 * 1024 * 1024
+WATCH_S = 10.0
+"""The worker is told so often that somebody looks."""
 RETRY_S = 1.0
 COMMAND_S = 5.0
 KEY_FRAMES_INTERVAL_S = 1.0
 
 
-class Sink(Protocol):
-    """A viewer, as the bus sees him."""
-
-    id: str
-
-    def on_frame(self, message: wire.Message) -> None:
-        """Take one frame."""
-
-    def on_snapshot(self, parts: list[wire.Message]) -> None:
-        """Take a snapshot that was asked for him."""
-
-    def on_gap(self) -> None:
-        """Frames were lost on their way."""
-
-
-class FrameBus:
+class FrameBus(Intake):
     """One session's pictures in this process. Made by `join`, ended by the last `leave`."""
 
     def __init__(self, session: str) -> None:
-        self.session = session
+        super().__init__(session)
         self.id = uuid.uuid4().hex
-        self.epoch = 0
-        self.last_frame = 0
-        self.invalid = 0
         self.overflows = 0
-        self._sinks: dict[str, Sink] = {}
-        self._parts: list[wire.Message] = []
+        self._watched = -1  # how many look, as the worker was told last
+        self._watched_at = float("-inf")
         self._key_frames_at = float("-inf")
         self._subscribed = asyncio.Event()
-        self._errands: set[asyncio.Task[None]] = set()
+        self._errands: dict[asyncio.Task[None], bool] = {}  # → it waits for an answer
         self._reader = asyncio.create_task(self._read(), name=f"framebus {session}")
 
     # ---- viewers -------------------------------------------------------------------------------------------------
@@ -70,16 +51,42 @@ class FrameBus:
     def attach(self, sink: Sink) -> None:
         """Hand every further frame to ``sink``."""
         self._sinks[sink.id] = sink
+        self.tell_watchers()
 
     def detach(self, sink: Sink) -> bool:
         """Hand nothing more to ``sink``; return whether nobody is left."""
         if self._sinks.get(sink.id) is sink:
             del self._sinks[sink.id]
+            self.tell_watchers()
         return not self._sinks
 
     def request_snapshot(self, viewer: str) -> None:
         """Ask the worker for a snapshot for one viewer."""
         self._ask({"type": "worker.snapshot", "viewer": viewer, "bus": self.id}, answered=True)
+
+    def request_repair(self, viewer: str, ask: Ask) -> None:
+        """Ask the worker for the newest state of some tiles, for one viewer."""
+        width, height = ask.grid
+        message = {
+            "type": "worker.repair",
+            "viewer": viewer,
+            "bus": self.id,
+            "token": ask.token,
+            "width": width,
+            "height": height,
+            "tiles": pack_tiles(ask.tiles, width, height),
+            "shrink": ask.shrink,
+            "quality": ask.quality,
+        }
+        self._ask(message, answered=True)
+
+    def tell_watchers(self) -> None:
+        """Tell the worker how many viewers here look, if it does not know or might have forgotten."""
+        now = asyncio.get_running_loop().time()
+        count = sum(sink.watches for sink in self._sinks.values())
+        if count != self._watched or (count and now >= self._watched_at + WATCH_S):
+            self._watched, self._watched_at = count, now
+            self._ask({"type": "worker.watch", "bus": self.id, "viewers": count})
 
     def request_key_frames(self) -> None:
         """Ask the worker for key frames, at most once in a second for all viewers here."""
@@ -89,9 +96,11 @@ class FrameBus:
             self._ask({"type": "worker.key_frames"})
 
     def stop(self) -> None:
-        """End the reader; the channel is given back in the background."""
-        for task in (self._reader, *self._errands):
-            task.cancel()
+        """End the reader; the channel is given back in the background, and what is being told is told."""
+        self._reader.cancel()
+        for task, waits in self._errands.items():
+            if waits:
+                task.cancel()
 
     # ---- receiving -----------------------------------------------------------------------------------------------
 
@@ -115,7 +124,7 @@ class FrameBus:
                 self._subscribed.clear()
                 if channel:
                     await self._unsubscribe(layer, groups, channel)
-            self._lose()
+            self.lose()
             await asyncio.sleep(RETRY_S)
 
     async def _receive(self, layer: Any, channel: str) -> None:
@@ -124,9 +133,9 @@ class FrameBus:
             try:
                 message = await layer.receive(channel)
             except (ValueError, TypeError, RecursionError) as error:  # not msgpack: a worker may publish anything
-                self._refuse(error)
+                self.refuse(error)
                 continue
-            self._deliver(message)
+            self.deliver(message, asyncio.get_running_loop().time())
             handled += 1
             if handled % 16 == 0:
                 # A flood never makes `receive` wait, and would keep the loop from everybody else.
@@ -140,75 +149,7 @@ class FrameBus:
                 queue.get_nowait()
             self.overflows += 1
             logger.warning("frames of session %s come faster than they can be relayed; dropped", self.session)
-            self._lose()
-
-    def _deliver(self, message: Any) -> None:
-        kind = message.get("type") if isinstance(message, dict) else None
-        try:
-            if kind == "frame":
-                self._frame(wire.parse_message(_data(message)))
-            elif kind == "snapshot":
-                self._snapshot(message.get("viewers"), wire.parse_message(_data(message)))
-            elif kind == "head":
-                self._head(message.get("epoch"), message.get("frame"))
-            else:
-                raise WireError(f"unknown message {kind!r:.40}")
-        except WireError as error:
-            self._refuse(error)
-
-    def _frame(self, message: wire.Message) -> None:
-        header = message.header
-        if header.kind != wire.FRAME:
-            raise WireError("a snapshot among the frames")
-        if header.epoch == self.epoch:
-            if header.frame_id <= self.last_frame:
-                raise WireError(f"frame {header.frame_id} after {self.last_frame}")
-            if header.frame_id != self.last_frame + 1:
-                self._lose()
-        self.epoch, self.last_frame = header.epoch, header.frame_id
-        for sink in tuple(self._sinks.values()):
-            sink.on_frame(message)
-
-    def _snapshot(self, viewers: Any, message: wire.Message) -> None:
-        if message.header.kind != wire.SNAPSHOT or not isinstance(viewers, list):
-            self._parts = []
-            raise WireError("a frame among the snapshots")
-        header = message.header
-        if self._parts and _identity(self._parts[0].header) != _identity(header):
-            self._parts = []
-        self._parts.append(message)
-        size = sum(len(part.raw) for part in self._parts)
-        if len(self._parts) > MOST_SNAPSHOT_PARTS or size > MOST_SNAPSHOT_BYTES:
-            self._parts = []
-            raise WireError(f"a snapshot of more than {MOST_SNAPSHOT_BYTES} bytes")
-        if header.more:
-            return
-        parts, self._parts = self._parts, []
-        for viewer in viewers:
-            sink = self._sinks.get(viewer) if isinstance(viewer, str) else None
-            if sink is not None:
-                sink.on_snapshot(parts)
-
-    def _head(self, epoch: Any, frame: Any) -> None:
-        """The worker says which frame was its last: notice a lost tail, and a new life of an engine at rest."""
-        if type(epoch) is not int or type(frame) is not int or not 0 < epoch < 2**32 or not 0 <= frame < 2**32:
-            raise WireError("a head without epoch and frame")
-        if (epoch, frame) == (self.epoch, self.last_frame):
-            return
-        known = self.epoch != 0
-        if epoch != self.epoch or frame > self.last_frame:
-            self.epoch, self.last_frame = epoch, frame
-            if known:
-                self._lose()
-
-    def _lose(self) -> None:
-        for sink in tuple(self._sinks.values()):
-            sink.on_gap()
-
-    def _refuse(self, error: Exception) -> None:
-        self.invalid += 1
-        if self.invalid & (self.invalid - 1) == 0:  # 1, 2, 4, 8 …: a hostile worker does not fill the log
-            logger.warning("session %s: message refused (%d so far): %s", self.session, self.invalid, error)
+            self.lose()
 
     # ---- asking --------------------------------------------------------------------------------------------------
 
@@ -219,8 +160,8 @@ class FrameBus:
             await send_to_worker(self.session, message)
 
         task = asyncio.create_task(ask())
-        self._errands.add(task)
-        task.add_done_callback(self._errands.discard)
+        self._errands[task] = answered
+        task.add_done_callback(lambda done: self._errands.pop(done, None))
 
     async def _unsubscribe(self, layer: Any, groups: tuple[str, ...], channel: str) -> None:
         try:
@@ -252,17 +193,6 @@ def _log_loss(session: str, kind: str, error: Exception) -> None:
     if now > _logged_at + COMMAND_S:  # every key press would log while Redis is down
         _logged_at = now
         logger.warning("%s for session %s was lost: %s", kind, session, error or type(error).__name__)
-
-
-def _data(message: dict[str, Any]) -> bytes:
-    data = message.get("data")
-    if not isinstance(data, bytes):
-        raise WireError("a message without data")
-    return data
-
-
-def _identity(header: wire.Header) -> tuple[int, int, int, int]:
-    return (header.epoch, header.frame_id, header.width, header.height)
 
 
 _buses: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, FrameBus]] = WeakKeyDictionary()

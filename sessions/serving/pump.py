@@ -14,7 +14,8 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from .window import FrameWindow, Request
+from .asks import Ask
+from .window import FrameWindow, KeyFrames
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ class Pump:
         self,
         send: Callable[[dict[str, Any]], Awaitable[None]],
         window: FrameWindow,
-        requests: Callable[[Request], None],
+        requests: Callable[[Ask | KeyFrames], None],
     ) -> None:
         self._send = send
         self._window = window

@@ -1,72 +1,124 @@
-"""Which ops of a frame one viewer can apply, and which areas of his picture wait for repair.
+"""What one viewer has of the picture: tiles that he lacks or has with fewer pixels, and decoders with their base.
 
-A delta picture needs its stream's key frame, a copy needs what it reads. An op without its base is left out
-(protocol, section 5) and its rectangle remembered until something stateless covers it. Pure bookkeeping; costs one
-test per frame for a viewer who misses nothing.
+Follows every op that is passed on to him and every one that is not. A delta picture needs its stream's key frame; one
+whose base is lacking is left out (protocol, section 5) and its tiles are missed. A copy moves what is missed with it;
+one that reads nothing but missed tiles is left out. Pure bookkeeping; a frame without video costs a viewer who lacks
+nothing one test.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from stripeengine import wire
 
-REPAIR_S = 1.5
-"""An area that no key frame has repaired for so long gets a snapshot."""
-KEY_FRAME_INTERVAL_S = 1.0
-MOST_MISSED = 64
+from ..tiles import Grid, Rectangle, covered, moved, touched
+from .frames import Frame
 
-Rectangle = tuple[int, int, int, int]
+KEY_FRAME_INTERVAL_S = 1.0
+"""Between two requests of one viewer; when one is made the worker decides."""
+
+
+ALL = -1
+"""As a mask: whatever the frame touches. Counting it is left to whoever needs it."""
+
+
+class Admitted(NamedTuple):
+    """What of a frame a viewer is sent (None: nothing of it), and the tiles that were and were not brought."""
+
+    raw: wire.Buffer | None
+    passed: int
+    refused: int
 
 
 class References:
-    """One viewer's decoders and missed rectangles."""
+    """One viewer's decoders and masks. ``codecs`` are those he can decode."""
 
-    def __init__(self, codecs: frozenset[str]) -> None:
-        self._h264 = "h264" in codecs
-        self._h264_444 = "h264-444" in codecs
-        self._streams: set[int] = set()  # H.264 streams whose base the viewer has
-        self._missed: dict[Rectangle, float] = {}  # → since when
+    def __init__(self, codecs: frozenset[str] = frozenset()) -> None:
+        self.codecs = codecs
+        self.grid = Grid(1, 1)
+        """Of the picture that he has."""
+        self.missed = 1
+        self.inexact = 0
+        self.outsized = False
+        """The picture has another size by now."""
+        self.dropped: Counter[str] = Counter()
+        self._streams: set[int] = set()
+        self._wants_key_frames = False
+        self._video_lost = False
         self._asked_at = float("-inf")
-        self._wants_key_frames = False
 
-    def reset(self) -> None:
-        """A snapshot follows: nothing is missed any more, and no decoder has its base."""
+    # ---- what he is sent -----------------------------------------------------------------------------------------
+
+    def start(self, grid: Grid) -> None:
+        """He has a whole picture of that size; his decoders have no base."""
+        self.grid = grid
+        self.missed = self.inexact = 0
+        self.outsized = False
         self._streams.clear()
-        self._missed.clear()
-        self._wants_key_frames = False
 
-    def missing_codec(self, ops: Iterable[wire.Op]) -> str:
-        """Return the codec that ``ops`` need and the viewer lacks; empty if he can decode them."""
-        for op in ops:
-            if op.kind == wire.H264:
-                if op.flags & wire.CHROMA_444 and not self._h264_444:
-                    return "h264-444"
-                if not op.flags & wire.CHROMA_444 and not self._h264:
-                    return "h264"
-        return ""
+    def missing_codec(self, frame: Frame) -> str:
+        """Return the codec that the frame needs and the viewer lacks, or nothing."""
+        return next(iter(frame.codecs - self.codecs), "")
 
-    def admit(self, message: wire.Message, now: float) -> wire.Buffer | None:
-        """Return the frame without what the viewer cannot apply; None if nothing is left worth sending."""
-        video = [op for op in message.ops if op.kind == wire.H264]
-        if not video and not self._missed:
-            return message.raw
-        refused = {op for op in message.ops if not self._apply(op, now)}
+    def admit(self, frame: Frame) -> Admitted:
+        """Follow a frame that is passed on; return it without what the viewer cannot apply."""
+        if frame.resized:
+            self.start(frame.grid)
+        elif frame.grid != self.grid:
+            self.skip(frame)  # a resize was lost
+            return Admitted(None, 0, frame.touched)
+        if not self.missed and not self.inexact:
+            if not frame.video:
+                return Admitted(frame.message.raw, ALL, 0)
+            if frame.codecs <= self.codecs and frame.deltas <= self._streams:
+                self._streams |= frame.keys
+                return Admitted(frame.message.raw, ALL, 0)
+        refused = {op for op in frame.message.ops if not self._apply(op)}
         if not refused:
-            return message.raw
-        if len(self._missed) > MOST_MISSED:
-            # Beyond counting: as one area, which only a snapshot repairs.
-            since = min(self._missed.values())
-            self._missed = {(0, 0, message.header.width, message.header.height): since}
-        if len(refused) == len(message.ops) and not message.header.resized:
-            return None
-        return wire.filter_ops(message, lambda op: op not in refused)
+            return Admitted(frame.message.raw, ALL, 0)
+        lost = self._tiles(refused)
+        passed = self._tiles(op for op in frame.message.ops if op not in refused)
+        if len(refused) == len(frame.message.ops) and not frame.resized:
+            return Admitted(None, 0, lost)
+        return Admitted(wire.filter_ops(frame.message, lambda op: op not in refused), passed, lost)
 
-    def admit_snapshot(self, message: wire.Message) -> wire.Buffer | None:
-        """Return a snapshot's message without pictures the viewer cannot decode."""
-        if not self.missing_codec(message.ops):
-            return message.raw
-        return wire.filter_ops(message, lambda op: not self.missing_codec((op,)))
+    def skip(self, frame: Frame) -> None:
+        """Follow a frame that is not passed on."""
+        self._streams -= frame.deltas | frame.keys
+        if frame.grid == self.grid and not frame.resized:
+            self.missed |= frame.touched
+        else:
+            self.lose()
+            self.outsized = self.outsized or frame.grid != self.grid
+
+    def lose(self) -> None:
+        """Frames were lost of which nothing is known."""
+        self.missed = self.grid.all
+        self._streams.clear()
+
+    def lose_streams(self) -> None:
+        """His decoders have no base any more."""
+        self._streams.clear()
+
+    def repaired(self, tiles: int, exact: bool) -> None:
+        """He was sent the newest state of these tiles; not ``exact``: with losses that others do not have."""
+        self.missed &= ~tiles
+        self.inexact = self.inexact & ~tiles if exact else self.inexact | tiles
+
+    def report(self, areas: Iterable[Rectangle], streams: Iterable[int], later: Iterable[wire.Op]) -> None:
+        """Note what he could not show; ``later`` are the copies that he was sent since."""
+        lost = 0
+        for area in areas:
+            lost |= touched(self.grid, area)
+        for op in later:
+            lost |= moved(self.grid, lost, op)
+        self.missed |= lost & self.grid.all
+        self._streams.difference_update(streams)
+
+    # ---- what he needs -------------------------------------------------------------------------------------------
 
     def wants_key_frames(self, now: float) -> bool:
         """Whether to ask for key frames now; at most once in `KEY_FRAME_INTERVAL_S`."""
@@ -76,45 +128,50 @@ class References:
         self._wants_key_frames = False
         return True
 
-    def repair_due(self, now: float) -> bool:
-        """Whether an area has waited too long for its repair."""
-        return bool(self._missed) and now >= min(self._missed.values()) + REPAIR_S
+    def take_video_lost(self) -> bool:
+        """Whether pictures of a video were left out since this was last asked: what is missed of it changes again."""
+        lost, self._video_lost = self._video_lost, False
+        return lost
 
-    def next_check(self) -> float | None:
-        """Return when `repair_due` or `wants_key_frames` may become true by itself."""
-        times = [min(self._missed.values()) + REPAIR_S] if self._missed else []
-        if self._wants_key_frames:
-            times.append(self._asked_at + KEY_FRAME_INTERVAL_S)
-        return min(times, default=None)
+    def key_frames_due(self) -> float | None:
+        """Return when `wants_key_frames` may become true by itself."""
+        return self._asked_at + KEY_FRAME_INTERVAL_S if self._wants_key_frames else None
 
-    def _apply(self, op: wire.Op, now: float) -> bool:
+    # ---- inside --------------------------------------------------------------------------------------------------
+
+    def _apply(self, op: wire.Op) -> bool:
         """Follow one op; return whether the viewer can apply it."""
-        rectangle = op.rectangle
-        if op.kind == wire.H264 and not op.flags & wire.KEY:
-            if op.stream not in self._streams:
-                self._missed.setdefault(rectangle, now)
-                self._wants_key_frames = True
+        lost = blurred = 0
+        if op.kind == wire.H264 and not self._decodes(op):
+            self.missed |= touched(self.grid, op.rectangle)
+            self._video_lost = True
+            return False
+        if op.kind == wire.COPY and (self.missed or self.inexact):
+            source = touched(self.grid, (op.sx, op.sy, op.w, op.h))
+            if self.missed & source == source:
+                self.dropped["base"] += 1
+                self.missed |= touched(self.grid, op.rectangle)
                 return False
-        elif op.kind == wire.COPY and self._missed:
-            source = (op.sx, op.sy, op.w, op.h)
-            if any(_meet(source, missed) for missed in self._missed):
-                self._missed.setdefault(rectangle, now)
-                return False
-        elif op.kind == wire.H264:
-            self._streams.add(op.stream)
-        if self._missed:
-            self._missed = {area: since for area, since in self._missed.items() if not _covers(rectangle, area)}
+            lost, blurred = moved(self.grid, self.missed, op), moved(self.grid, self.inexact, op)
+        inside = covered(self.grid, op.rectangle)
+        self.missed = self.missed & ~inside | lost
+        self.inexact = self.inexact & ~inside | blurred
         return True
 
+    def _decodes(self, op: wire.Op) -> bool:
+        if ("h264-444" if op.flags & wire.CHROMA_444 else "h264") not in self.codecs:
+            self.dropped["codec"] += 1
+            return False
+        if op.flags & wire.KEY:
+            self._streams.add(op.stream)
+        elif op.stream not in self._streams:
+            self.dropped["base"] += 1
+            self._wants_key_frames = True
+            return False
+        return True
 
-def _meet(a: Rectangle, b: Rectangle) -> bool:
-    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
-
-
-def _covers(outer: Rectangle, inner: Rectangle) -> bool:
-    return (
-        outer[0] <= inner[0]
-        and outer[1] <= inner[1]
-        and outer[0] + outer[2] >= inner[0] + inner[2]
-        and outer[1] + outer[3] >= inner[1] + inner[3]
-    )
+    def _tiles(self, ops: Iterable[wire.Op]) -> int:
+        mask = 0
+        for op in ops:
+            mask |= touched(self.grid, op.rectangle)
+        return mask

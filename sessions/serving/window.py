@@ -1,229 +1,250 @@
-"""What one viewer is sent, and when: the window of frames in flight, the small queue before it, and catching up.
+"""What one viewer is sent, and when: frames while he keeps up, else the newest state of what he lacks.
 
-A pure state machine without I/O: the FrameBus feeds it, the pump asks it what to send and what to request, and the
-consumer brings acknowledgements. All on one event loop. Every queue in it is bounded; what overflows is dropped whole
-and replaced by a snapshot, so a slow viewer never sees stale frames and never costs memory.
+A pure state machine without I/O: the FrameBus feeds it, the pump asks it what to send and what to ask of the worker,
+and the consumer brings acknowledgements. All on one event loop. Every queue in it is bounded; what overflows is never
+sent late but noted as missed (`references.py`), so a slow viewer sees fewer pictures, never old ones.
 
 ::
 
-    BEHIND ──acknowledgements caught up──→ WAITING ──snapshot──→ LIVE
-      ↑                                      │ (kept: frames after it)  │
-      └──────── queue full, gap, new epoch, resync, hidden ─────────────┘
+    START ──snapshot──→ PUSH ──too much waits, a gap, hidden──→ PULL
+      ↑                  ↑                                       │
+      └ new epoch, resync, missed resize    └──repair, or nothing is missed──┘
 """
 
 from __future__ import annotations
 
 import enum
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from stripeengine import wire
 
-from .link import Link
-from .references import References
+from ..tiles import Rectangle
+from .asks import EXACT, TIERS, Ask, Costs
+from .caps import Caps
+from .flight import Flight
+from .frames import Answer, Frame
+from .journal import Journal, Verdict
+from .references import ALL, References
 
-WINDOW = 4
-"""Frames in flight; the client learns it from `welcome`."""
-MOST_PENDING = 6
+MOST_PENDING = 12
+MOST_AGE_S = 0.3
+"""A frame that has waited for so long is old."""
 MOST_KEPT = 64
-"""Frames kept while a snapshot is on its way; of older ones the snapshot must know."""
+"""Frames kept while an answer is on its way; of older ones it must know."""
 MOST_BYTES = 2 * 1024 * 1024
-ACK_TIMEOUT_S = 15.0
 SNAPSHOT_INTERVAL_S = 0.25
-STILL_INTERVAL_S = 1.0
-"""Between two stills of a viewer who cannot decode the session's codec."""
-RETRY_S = 2.0
-LONGEST_RETRY_S = 8.0
+STILL_INTERVAL_S = 1 / 15
+"""Between two repairs of a viewer who is pushed frames: stills of a video that he cannot decode (yet)."""
+PULL_INTERVAL_S = 1 / 30
+REFINE_AFTER_S = 0.15
+"""What he has with fewer pixels is left to rest for so long, for it may be about to change."""
 
 
 class Phase(enum.Enum):
     """Where a viewer is."""
 
-    BEHIND = "behind"
-    WAITING = "waiting"
-    LIVE = "live"
+    START = "start"
+    PULL = "pull"
+    PUSH = "push"
 
 
-class Request(enum.Enum):
-    """What a viewer needs from the worker."""
-
-    SNAPSHOT = "snapshot"
-    KEY_FRAMES = "key-frames"
+class KeyFrames(NamedTuple):
+    """A request: the viewer lacks the base of a video."""
 
 
-class _InFlight(NamedTuple):
-    frame: int
-    sent_at: float
-    size: int
+class _Due(NamedTuple):
+    """An answer that waits for its turn; ``tiles`` are those it may be trusted for."""
+
+    answer: Answer
+    parts: tuple[wire.Message, ...]
+    tiles: int
+    tier: int
+
+    @property
+    def number(self) -> int:
+        """The frame that it is as of."""
+        return self.answer.number
 
 
 class FrameWindow:
     """One viewer's state. Times are any monotonic clock's seconds."""
 
-    def __init__(self, codecs: frozenset[str] = frozenset(), window: int = WINDOW) -> None:
-        self.phase = Phase.BEHIND
+    def __init__(self, codecs: frozenset[str] = frozenset()) -> None:
+        self.phase = Phase.START
         self.hidden = False
         self.missing_codec = ""
         """The codec the session uses and this viewer lacks, once seen."""
-        self.dropped = 0
-        self.invalid_acks = 0
-        self.link = Link()
-        self._window = window
-        self._references = References(codecs)
+        self.dropped: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
+        self.shrink = 1
+        self.flight = Flight()
+        self.caps = Caps()
+        self.references = References(codecs)
+        self._costs = Costs()
         self._epoch = 0
-        self._sent = 0  # newest frame id sent in this epoch
-        self._in_flight: deque[_InFlight] = deque()
-        self._snapshot: Sequence[wire.Message] | None = None
-        self._pending: deque[wire.Message] = deque()
+        self._seen = 0  # newest frame that has come
+        self._token = 0
+        self._pending: deque[Frame | _Due] = deque()
         self._pending_bytes = 0
         self._limit = MOST_PENDING
-        self._dropped_until = 0  # newest frame id not passed on: a usable snapshot has seen it
-        self._asked_at = 0.0
-        self._retry = RETRY_S
+        self._journal = Journal()
         self._not_before = 0.0
+        self._lacked_at = 0.0  # when tiles that he lacks were last asked for
 
     # ---- from the bus --------------------------------------------------------------------------------------------
 
-    def frame(self, message: wire.Message) -> None:
+    def frame(self, frame: Frame, now: float) -> None:
         """Take one frame, in id order."""
-        epoch, number = message.header.epoch, message.header.frame_id
-        self._follow(epoch)
-        if self.phase is Phase.BEHIND:
-            self._dropped_until = number
-            self.dropped += 1
-            return
-        self._pending.append(message)
-        self._pending_bytes += len(message.raw)
-        if self.phase is Phase.WAITING:
-            while len(self._pending) > MOST_KEPT or (self._pending_bytes > MOST_BYTES and len(self._pending) > 1):
-                self._drop_oldest()
-        elif len(self._pending) > self._limit or (self._pending_bytes > MOST_BYTES and len(self._pending) > 1):
-            self.fall_behind()
+        self._follow(frame.epoch)
+        self._seen = frame.number
+        self.flight.note_frame(now)
+        if self.hidden:
+            self._skip(frame, "hidden")
+        elif self.phase is not Phase.PUSH and self._journal.ask is None:
+            self._skip(frame, "behind")
+        else:
+            self._pending.append(frame)
+            self._pending_bytes += frame.size
+            self._bound()
 
-    def snapshot(self, parts: Sequence[wire.Message], now: float) -> bool:
-        """Take a snapshot (all its messages); return whether it was asked for and is new enough."""
-        header = parts[0].header
-        if self.phase is not Phase.WAITING:
+    def answer(self, answer: Answer, now: float) -> bool:
+        """Take a snapshot or a repair; return whether it was asked for and can be used."""
+        if not self._journal.awaits(answer):
             return False
-        self._follow(header.epoch)
-        if header.frame_id < self._dropped_until:
-            self.phase = Phase.BEHIND  # frames after it are gone: ask for a newer one
-            self._hold_off(now, SNAPSHOT_INTERVAL_S)
+        known = answer.epoch == self._epoch
+        if answer.partial and not known:
+            self.restart(answer.epoch)
             return False
-        while self._pending and self._pending[0].header.frame_id <= header.frame_id:
-            self._pending_bytes -= len(self._pending.popleft().raw)
-        self._snapshot = parts
-        self._references.reset()
-        self._retry = RETRY_S
-        self.phase = Phase.LIVE
+        if answer.partial and answer.grid != self.references.grid:
+            self.references.outsized = True
+            self._journal.end()
+            return False
+        verdict = self._journal.judge(answer, known)
+        if verdict is None:
+            self._hold_off(now, PULL_INTERVAL_S if answer.partial else SNAPSHOT_INTERVAL_S)
+            return False
+        if not known:
+            self.restart(answer.epoch)
+        if answer.partial:
+            self._take_repair(answer, verdict)
+        else:
+            self._take_snapshot(answer, verdict)
+        self.phase = Phase.PUSH
         # What came during the encode is more than a viewer may owe otherwise; he gets the chance to catch up.
         self._limit = len(self._pending) + MOST_PENDING
         return True
 
+    def gap(self, epoch: int, number: int) -> None:
+        """Frames up to ``number`` were lost on their way."""
+        self._follow(epoch)
+        self.fall_behind("gap")
+        self.references.lose()
+        self.dropped["gap"] += 1
+        self._seen = max(self._seen, number)
+        self._journal.note_gap(number)
+
     def restart(self, epoch: int) -> None:
         """A new life of the engine: ids and references of the old one mean nothing."""
-        self.fall_behind()
-        self._snapshot = None
-        self._in_flight.clear()
-        self._epoch, self._sent, self._dropped_until = epoch, 0, 0
+        self.fall_behind("gap" if self._epoch else "behind")
+        self.phase = Phase.START
+        self.flight.forget()
+        self.flight.newest = 0
+        self._epoch, self._seen = epoch, 0
+        self._journal.end()
+        self.references.lose()
 
-    def fall_behind(self) -> None:
-        """Drop the frames that are queued; a snapshot follows when the viewer has caught up."""
-        self.phase = Phase.BEHIND
-        if self._pending:
-            self._dropped_until = self._pending[-1].header.frame_id
-            self.dropped += len(self._pending)
+    def fall_behind(self, reason: str = "behind") -> None:
+        """Send nothing of what is queued: the newest state of it is asked for when the viewer is ready."""
+        items = tuple(self._pending)
         self._pending.clear()
         self._pending_bytes = 0
         self._limit = MOST_PENDING
-        self._references.reset()
-
-    def set_codecs(self, codecs: frozenset[str]) -> None:
-        """What the viewer can decode, as of his hello: before the first frame."""
-        self._references = References(codecs)
+        for item in items:
+            if isinstance(item, Frame):
+                self._skip(item, reason)
+        if any(isinstance(item, _Due) and not item.answer.partial for item in items):
+            self.phase = Phase.START  # the snapshot that he was to start from
+            self.references.lose()
+        elif self.phase is Phase.PUSH:
+            self.phase = Phase.PULL
 
     # ---- from the viewer -----------------------------------------------------------------------------------------
 
-    def ack(self, epoch: int, frame: int, now: float) -> bool:
-        """Everything up to ``frame`` is on the viewer's screen; return False for a number never sent."""
+    def ack(self, epoch: int, frame: int, now: float, serial: int | None = None) -> bool:
+        """Note what is on the viewer's screen; return False for a number never sent.
+
+        Without ``serial`` a snapshot or repair counts by its frame id.
+        """
         if epoch != self._epoch:
             return True  # of the life before; in flight when it ended
-        if frame > self._sent:
-            self.invalid_acks += 1
-            return False
-        size, sent_at = 0, now
-        while self._in_flight and self._in_flight[0].frame <= frame:
-            _, sent_at, part = self._in_flight.popleft()
-            size += part
-        if size:
-            self.link.acked(size, max(0.0, now - sent_at), now, bool(self._pending) or self.phase is Phase.BEHIND)
-        return True
+        return self.flight.acked(frame, serial, now, bool(self._pending) or self.phase is Phase.PULL)
+
+    def missed(self, epoch: int, frame: int, areas: Iterable[Rectangle], streams: Iterable[int]) -> None:
+        """The viewer could not show these areas of a frame that he has not acknowledged yet."""
+        if epoch == self._epoch:
+            self.references.report(areas, streams, self.flight.copies_after(frame))
 
     def resync(self) -> None:
         """The viewer lost the thread: what is in flight will not be acknowledged."""
-        if self.phase is not Phase.WAITING:
-            self.fall_behind()
-        self._snapshot = None
-        self._in_flight.clear()
+        self.fall_behind()
+        self.phase = Phase.START
+        self.references.lose()
+        if self._journal.ask is not None and not self._journal.ask.whole:
+            self._journal.end()
+        self.flight.forget()
 
     def set_hidden(self, hidden: bool) -> None:
-        """A hidden viewer is sent nothing; one who is visible again starts from a snapshot."""
+        """A hidden viewer is sent nothing; one who is visible again is sent what has changed."""
         if hidden == self.hidden:
             return
         self.hidden = hidden
-        self.fall_behind()
-        self._snapshot = None
+        self.fall_behind("hidden")
+        self.references.lose_streams()
+        self._journal.end()
         if not hidden:
-            self._in_flight.clear()
+            self.flight.forget()
 
     # ---- to the pump ---------------------------------------------------------------------------------------------
 
     def next_unit(self, now: float) -> list[wire.Buffer]:
-        """Return the messages to send now: all of a snapshot, or one frame; empty if there is nothing or no room."""
-        if self.hidden:
-            return []
-        if self._snapshot is not None:
-            parts, self._snapshot = self._snapshot, None
-            unit = [raw for part in parts if (raw := self._references.admit_snapshot(part)) is not None]
-            self._note_sent(parts[0].header.frame_id, now, sum(map(len, unit)))
-            self._hold_off(now, SNAPSHOT_INTERVAL_S)
-            return unit
-        while self.phase is Phase.LIVE and self._pending and len(self._in_flight) < self._window:
-            message = self._pending.popleft()
-            self._pending_bytes -= len(message.raw)
-            self._limit = max(MOST_PENDING, min(self._limit, len(self._pending) + MOST_PENDING))
-            missing = self._references.missing_codec(message.ops)
-            if missing:
-                self.missing_codec = missing
-                self.fall_behind()
-                self._dropped_until = max(self._dropped_until, message.header.frame_id)
-                self._hold_off(now, STILL_INTERVAL_S)
+        """Return the messages to send now: all of a snapshot or repair, or one frame; empty if there is no room."""
+        while self._pending and not self.hidden and now >= self.caps.free_at():
+            head = self._pending[0]
+            if isinstance(head, _Due):
+                self._pending.popleft()
+                return self._send_answer(head, now)
+            if self.phase is not Phase.PUSH or not self.flight.has_room(head.size):
                 return []
-            raw = self._references.admit(message, now)
+            if self.counts["snapshots"] and self.flight.wants_probe(now):
+                return [self._send_probe(now)]
+            self._pending.popleft()
+            self._pending_bytes -= head.size
+            self._limit = max(MOST_PENDING, min(self._limit, len(self._pending) + MOST_PENDING))
+            raw = self._admit(head)
             if raw is not None:
-                self._note_sent(message.header.frame_id, now, len(raw))
+                self.flight.sent(head.number, len(raw), now, head.copies)
+                self.caps.spend(len(raw), now)
+                self.counts["sent"] += 1
                 return [raw]
         return []
 
-    def poll(self, now: float) -> list[Request]:
+    def poll(self, now: float) -> list[Ask | KeyFrames]:
         """Return what to ask of the worker now, and notice what has taken too long."""
         if self.hidden:
             return []
-        if self.phase is Phase.LIVE and (self._ack_overdue(now) or self._references.repair_due(now)):
-            self.fall_behind()
-        requests = []
-        if self._caught_up() and now >= self._not_before:
-            self.phase = Phase.WAITING
-            self._asked_at = now
-            self._hold_off(now, SNAPSHOT_INTERVAL_S)  # a worker whose frames have gaps is not asked at each
-            requests.append(Request.SNAPSHOT)
-        elif self.phase is Phase.WAITING and now >= self._asked_at + self._retry:
-            self._asked_at = now
-            self._retry = min(self._retry * 2, LONGEST_RETRY_S)
-            requests.append(Request.SNAPSHOT)
-        if self.phase is Phase.LIVE and self._references.wants_key_frames(now):
-            requests.append(Request.KEY_FRAMES)
+        if self.phase is Phase.PUSH and self._overdue(now):
+            self.fall_behind("cap" if now < self.caps.free_at() else "behind")
+        self._journal.give_up(now)
+        requests: list[Ask | KeyFrames] = []
+        if self._journal.ask is None and now >= max(self._not_before, self.caps.free_at()):
+            ask = self._need(now)
+            if ask is not None:
+                self._journal.begin(ask)
+                requests.append(ask)
+        if self.phase is Phase.PUSH and self.references.wants_key_frames(now):
+            requests.append(KeyFrames())
         return requests
 
     def due(self, now: float) -> float | None:
@@ -231,17 +252,19 @@ class FrameWindow:
         if self.hidden:
             return None
         times: list[float] = []
-        if self._caught_up():
-            times.append(self._not_before)
-        if self.phase is Phase.WAITING:
-            times.append(self._asked_at + self._retry)
-        if self.phase is Phase.LIVE:
-            if self._in_flight:
-                times.append(self._in_flight[0].sent_at + ACK_TIMEOUT_S)
-            repair = self._references.next_check()
-            if repair is not None:
-                times.append(repair)
-        return max(0.01, min(times) - now) if times else None
+        retry = self._journal.gives_up_at()
+        if retry is not None:
+            times.append(retry)
+        elif self._lacks_something() and self.flight.is_ready() and not self._answers_wait():
+            refine = self._lacked_at + REFINE_AFTER_S if self._only_refines() else 0.0
+            times.append(max(self._not_before, refine, self.caps.free_at()))
+        if self._pending and now < self.caps.free_at():
+            times.append(self.caps.free_at())
+        if self.phase is Phase.PUSH:
+            times += [item.received + MOST_AGE_S for item in (*self._pending,)[:1] if isinstance(item, Frame)]
+            keys = self.references.key_frames_due()
+            times += [] if keys is None else [keys]
+        return max(0.005, min(times) - now) if times else None
 
     # ---- inside --------------------------------------------------------------------------------------------------
 
@@ -249,26 +272,133 @@ class FrameWindow:
         if not self._epoch:
             self._epoch = epoch
         elif epoch != self._epoch:
-            waiting = self.phase is Phase.WAITING
             self.restart(epoch)
-            if waiting:
-                self.phase = Phase.WAITING  # what was asked for will be of the new epoch
 
-    def _caught_up(self) -> bool:
-        return self.phase is Phase.BEHIND and not self._in_flight and self._snapshot is None
+    def _bound(self) -> None:
+        """Keep what waits bounded."""
+        if self.phase is Phase.PUSH:
+            if len(self._pending) > self._limit or (self._pending_bytes > MOST_BYTES and len(self._pending) > 1):
+                self.fall_behind()
+            return
+        while len(self._pending) > MOST_KEPT or (self._pending_bytes > MOST_BYTES and len(self._pending) > 1):
+            self._skip_oldest()
 
-    def _note_sent(self, frame: int, now: float, size: int) -> None:
-        self._sent = max(self._sent, frame)
-        self._in_flight.append(_InFlight(frame, now, size))
+    def _skip_oldest(self) -> None:
+        oldest = self._pending.popleft()
+        if isinstance(oldest, Frame):
+            self._pending_bytes -= oldest.size
+            self._skip(oldest, "behind")
+
+    def _skip(self, frame: Frame, reason: str) -> None:
+        self.references.skip(frame)
+        self.dropped[reason] += 1
+        self._journal.note(frame, 0, ALL)
+
+    def _admit(self, frame: Frame) -> wire.Buffer | None:
+        self.missing_codec = self.references.missing_codec(frame) or self.missing_codec
+        admitted = self.references.admit(frame)
+        self._journal.note(frame, admitted.passed, admitted.refused)
+        return admitted.raw
+
+    def _take_snapshot(self, answer: Answer, verdict: Verdict) -> None:
+        while self._pending and isinstance(head := self._pending[0], Frame) and head.number <= answer.number:
+            self._pending_bytes -= head.size
+            self._pending.popleft()
+        self.references.start(answer.grid)
+        self.references.missed |= verdict.again
+        self._pending.appendleft(_Due(answer, answer.parts, 0, EXACT))
+
+    def _take_repair(self, answer: Answer, verdict: Verdict) -> None:
+        """Put a repair behind the frames that it contains: what is not sent of them is not needed any more."""
+        place = 0
+        while place < len(self._pending) and self._pending[place].number <= answer.number:
+            if self.phase is Phase.PULL:
+                self._skip_oldest()
+            else:
+                place += 1
+        parts, tiles = answer.parts, answer.covers
+        if tiles & verdict.newer:
+            parts = answer.without(verdict.newer)
+            tiles = Answer(parts).covers if parts else 0
+        if parts:
+            self._pending.insert(place, _Due(answer, parts, tiles & ~verdict.again, verdict.ask.tier))
+
+    def _send_answer(self, due: _Due, now: float) -> list[wire.Buffer]:
+        self.flight.serial += 1
+        number = max(due.number, self.flight.newest)
+        last = len(due.parts) - 1
+        unit: list[wire.Buffer] = [
+            wire.address(part.raw, number, self.flight.serial, at < last) for at, part in enumerate(due.parts)
+        ]
+        size = sum(map(len, unit))
+        if due.answer.partial:
+            self.references.repaired(due.tiles, due.tier == EXACT)
+            self._costs.learn(due.tier, due.tiles.bit_count(), size)
+            self.counts["repairs"] += 1
+        else:
+            self.counts["snapshots"] += 1
+        self.flight.sent(number, size, now, serial=self.flight.serial)
+        self.caps.spend(size, now)
+        return unit
+
+    def _send_probe(self, now: float) -> wire.Buffer:
+        """Send a repair of nothing: its acknowledgement tells the round trip."""
+        self.flight.serial += 1
+        width, height = self.references.grid
+        data = wire.pack_message(
+            epoch=self._epoch,
+            frame_id=self.flight.newest,
+            width=width,
+            height=height,
+            kind=wire.SNAPSHOT,
+            flags=wire.PARTIAL,
+        )
+        data = wire.address(data, self.flight.newest, self.flight.serial, False)
+        self.flight.sent(self.flight.newest, len(data), now, serial=self.flight.serial)
+        return data
+
+    def _need(self, now: float) -> Ask | None:
+        """Return what to ask for now, if the viewer is ready for it."""
+        references = self.references
+        if references.outsized and self.phase is not Phase.START:
+            self.fall_behind()
+            self.phase = Phase.START
+        if self.phase is Phase.START:
+            self._hold_off(now, SNAPSHOT_INTERVAL_S)
+            return self._new_ask(True, references.grid.all, EXACT, now)
+        if not references.missed and self.phase is Phase.PULL:
+            self.phase = Phase.PUSH
+        if not (references.missed or references.inexact) or not self.flight.is_ready():
+            return None
+        if self._answers_wait() or (self._only_refines() and now < self._lacked_at + REFINE_AFTER_S):
+            return None
+        speed = min(self.flight.rate.bytes_per_s or float("inf"), self.caps.bytes_per_s)
+        if not references.missed:
+            self._hold_off(now, PULL_INTERVAL_S)
+            return self._new_ask(False, self._costs.refine(references.inexact, speed), EXACT, now)
+        moving = references.take_video_lost()
+        self._lacked_at = now
+        self._hold_off(now, STILL_INTERVAL_S if self.phase is Phase.PUSH else PULL_INTERVAL_S)
+        tier = self._costs.choose(references.missed, speed, moving)
+        self.shrink = TIERS[tier].shrink
+        return self._new_ask(False, references.missed, tier, now)
+
+    def _new_ask(self, whole: bool, tiles: int, tier: int, now: float) -> Ask:
+        self._token = self._token % (2**31 - 1) + 1
+        return Ask(self._token, whole, self.references.grid, tiles, tier, self._seen, now)
+
+    def _lacks_something(self) -> bool:
+        return self.phase is not Phase.PUSH or self.references.missed != 0 or self.references.inexact != 0
+
+    def _only_refines(self) -> bool:
+        return self.phase is Phase.PUSH and not self.references.missed
+
+    def _answers_wait(self) -> bool:
+        return any(isinstance(item, _Due) for item in self._pending)
+
+    def _overdue(self, now: float) -> bool:
+        head = self._pending[0] if self._pending else None
+        return isinstance(head, Frame) and now >= head.received + MOST_AGE_S
 
     def _hold_off(self, now: float, seconds: float) -> None:
         self._not_before = max(self._not_before, now + seconds)
-
-    def _ack_overdue(self, now: float) -> bool:
-        return bool(self._in_flight) and now >= self._in_flight[0].sent_at + ACK_TIMEOUT_S
-
-    def _drop_oldest(self) -> None:
-        oldest = self._pending.popleft()
-        self._pending_bytes -= len(oldest.raw)
-        self._dropped_until = oldest.header.frame_id
-        self.dropped += 1

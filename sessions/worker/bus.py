@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgpack
@@ -49,9 +49,9 @@ FRAME_HEAD = b"\x82\xa4type\xa5frame\xa4data"
 """``{"type": "frame", "data":`` in msgpack."""
 
 
-def snapshot_head(viewers: Iterable[str]) -> bytes:
-    """Return ``{"type": "snapshot", "viewers": […], "data":`` in msgpack."""
-    names: bytes = msgpack.packb(list(viewers))
+def snapshot_head(viewers: Mapping[str, int]) -> bytes:
+    """Return ``{"type": "snapshot", "viewers": {…}, "data":`` in msgpack; each viewer with the token he gave."""
+    names: bytes = msgpack.packb(dict(viewers))
     return b"\x83\xa4type\xa8snapshot\xa7viewers" + names + b"\xa4data"
 
 

@@ -27,6 +27,12 @@ MAX_SEQ = 2**53
 MAX_VIEWER = 16
 MAX_BUS = 32
 MAX_SETTINGS = 200
+TILE = 64
+"""Pixels of the tiles, each way, that a repair is asked of."""
+MAX_SIDE = 16384
+SHRINKS = (1, 2, 4)
+MAX_TOKEN = 2**31
+MAX_WATCHERS = 1_000_000
 MIN_LINK_KBPS = 256
 MAX_LINK_KBPS = 1_000_000
 MAX_CURSOR_SIDE = 256
@@ -131,6 +137,32 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class Repair:
+    """Publish the newest state of some tiles for one viewer to the bus that asks.
+
+    ``tiles`` is a bit for each 64×64 tile of a picture of ``width`` × ``height``, row after row, the lowest bit first.
+    ``shrink`` 1, 2 or 4 times fewer pixels each way. ``quality`` of JPEG, 0 for the best anybody has.
+    """
+
+    viewer: str
+    bus: str
+    token: int
+    width: int
+    height: int
+    tiles: int
+    shrink: int
+    quality: int
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How many viewers look at the session through one bus: with nobody looking, nothing is encoded."""
+
+    bus: str
+    viewers: int
+
+
+@dataclass(frozen=True, slots=True)
 class KeyFrames:
     """A viewer cannot decode a moving stripe."""
 
@@ -145,7 +177,7 @@ class Stop:
     """Finish and exit 0."""
 
 
-WorkerMessage = Input | Release | Settings | Link | Snapshot | KeyFrames | Cursor | Stop
+WorkerMessage = Input | Release | Settings | Link | Snapshot | Repair | Watch | KeyFrames | Cursor | Stop
 
 
 def parse_worker_message(message: Any) -> WorkerMessage:
@@ -191,6 +223,38 @@ def _link(message: Mapping[str, Any]) -> Link:
     return Link(_name(message["viewer"], "viewer", MAX_VIEWER), kbps)
 
 
+def pack_tiles(tiles: int, width: int, height: int) -> bytes:
+    """Return a mask of tiles as `Repair` carries it."""
+    return tiles.to_bytes((_tile_count(width, height) + 7) // 8, "little")
+
+
+def _tile_count(width: int, height: int) -> int:
+    return -(-width // TILE) * -(-height // TILE)
+
+
+def _repair(message: Mapping[str, Any]) -> Repair:
+    width = check_int(message["width"], "width", 1, MAX_SIDE)
+    height = check_int(message["height"], "height", 1, MAX_SIDE)
+    count, data, shrink = _tile_count(width, height), message["tiles"], message["shrink"]
+    if not isinstance(data, bytes) or len(data) != (count + 7) // 8:
+        raise MessageError(f"tiles must be {(count + 7) // 8} bytes, a bit for each tile")
+    tiles = int.from_bytes(data, "little")
+    if not tiles or tiles >> count:
+        raise MessageError("tiles must name at least one tile and none outside of the picture")
+    if type(shrink) is not int or shrink not in SHRINKS:
+        raise MessageError("shrink must be 1, 2 or 4")
+    return Repair(
+        _name(message["viewer"], "viewer", MAX_VIEWER),
+        _name(message["bus"], "bus", MAX_BUS),
+        check_int(message["token"], "token", 0, MAX_TOKEN),
+        width,
+        height,
+        tiles,
+        shrink,
+        check_int(message["quality"], "quality", 0, 100),
+    )
+
+
 _SHAPES: dict[str, tuple[Any, frozenset[str]]] = {
     "worker.input": (_input, frozenset({"viewer", "seq", "events"})),
     "worker.release": (lambda m: Release(_name(m["viewer"], "viewer", MAX_VIEWER)), frozenset({"viewer"})),
@@ -199,6 +263,14 @@ _SHAPES: dict[str, tuple[Any, frozenset[str]]] = {
     "worker.snapshot": (
         lambda m: Snapshot(_name(m["viewer"], "viewer", MAX_VIEWER), _name(m["bus"], "bus", MAX_BUS)),
         frozenset({"viewer", "bus"}),
+    ),
+    "worker.repair": (
+        _repair,
+        frozenset({"viewer", "bus", "token", "width", "height", "tiles", "shrink", "quality"}),
+    ),
+    "worker.watch": (
+        lambda m: Watch(_name(m["bus"], "bus", MAX_BUS), check_int(m["viewers"], "viewers", 0, MAX_WATCHERS)),
+        frozenset({"bus", "viewers"}),
     ),
     "worker.key_frames": (lambda m: KeyFrames(), frozenset()),
     "worker.cursor": (lambda m: Cursor(), frozenset()),

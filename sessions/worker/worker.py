@@ -14,6 +14,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from stripeengine.engine import Engine
@@ -25,8 +26,11 @@ from . import cursor, messages, status
 from .bus import FRAME_HEAD, Bus, BusGone, BusLost
 from .config import Config
 from .injector import Injector
+from .keyclock import KeyClock
 from .links import Links
+from .repairs import Repairs
 from .snapshots import Snapshots
+from .watchers import GRACE_S, LOST_S, Watchers
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +61,8 @@ class Worker:
         self._cursor: dict[str, Any] | None = None
         self._errands: set[asyncio.Task[None]] = set()
         self._links = Links(config.settings)
+        self._watchers = Watchers(GRACE_S, LOST_S)
+        self._key_frames = KeyClock()
         self.refused = 0
 
     async def run(self) -> int:
@@ -73,6 +79,8 @@ class Worker:
                     asyncio.create_task(self._frames(), name="frames"),
                     asyncio.create_task(self._reports(), name="reports"),
                     asyncio.create_task(self._snapshots.run(), name="snapshots"),
+                    asyncio.create_task(self._repairs.run(), name="repairs"),
+                    asyncio.create_task(self._watchers.run(self._engine.pause), name="watchers"),
                     asyncio.create_task(self._injector.run(), name="input"),
                     asyncio.create_task(
                         self._bus.listen(messages.worker_group(self._session), self._receive), name="listen"
@@ -103,8 +111,11 @@ class Worker:
         self._injector = Injector(X11Input(**address))
         stack.callback(self._injector.close)
         self._engine = stack.enter_context(Engine(source, config.settings))
-        self._snapshots = Snapshots(self._session, self._bus, self._engine.snapshot)
-        stack.callback(self._snapshots.close)
+        thread = ThreadPoolExecutor(1, "snapshot")
+        stack.callback(thread.shutdown)  # waits for an encode under way
+        publishing = asyncio.Lock()
+        self._snapshots = Snapshots(self._session, self._bus, self._engine.snapshot, thread, publishing)
+        self._repairs = Repairs(self._session, self._bus, self._repair, thread, publishing)
         descriptor = self._engine.fileno()
         loop.add_reader(descriptor, self._signalled, descriptor)
         stack.callback(loop.remove_reader, descriptor)
@@ -157,8 +168,13 @@ class Worker:
                     with contextlib.suppress(BusLost):  # the head after the reconnect tells who missed it
                         await self._bus.publish_frames(group, FRAME_HEAD, frame.buffer)
 
+    def _repair(self, rectangles: list[tuple[int, int, int, int]], shrink: int, quality: int) -> list[bytes]:
+        return self._engine.repair(rectangles, shrink=shrink, quality=quality or None)
+
     def _note_frame(self, frame_id: int, buffer: memoryview) -> None:
         self._published = frame_id
+        self._snapshots.note_frame(frame_id)
+        self._repairs.note_frame(frame_id, buffer)
         self._meter.add(len(buffer))
         self._last_move = time.monotonic()
         width, height = (int.from_bytes(buffer[at : at + 2], "little") for at in (_SIZE_AT, _SIZE_AT + 2))
@@ -288,13 +304,27 @@ class Worker:
         if self._cursor is not None:
             self._errand(self._tell(self._cursor))
 
+    def _picture(self, message: messages.Snapshot | messages.Repair) -> None:
+        """Whoever asks for a picture looks; what has changed while nobody did is in the answer."""
+        self._watchers.seen(message.bus)
+        if isinstance(message, messages.Snapshot):
+            self._snapshots.request(message)
+        else:
+            self._repairs.request(message)
+
+    def _lacks_key_frames(self) -> None:
+        interval = self._engine.settings.keyframe_interval_ms / 1000
+        self._key_frames.ask(interval, self._engine.request_key_frames)
+
     _handlers: dict[type[Any], Callable[[Worker, Any], None]] = {
         messages.Input: lambda self, message: self._input(message),
         messages.Release: lambda self, message: self._injector.put(message),
         messages.Settings: lambda self, message: self._settings(message),
         messages.Link: lambda self, message: self._apply(self._links.set(message.viewer, message.kbps)),
-        messages.Snapshot: lambda self, message: self._snapshots.request(message),
-        messages.KeyFrames: lambda self, message: self._engine.request_key_frames(),
+        messages.Snapshot: lambda self, message: self._picture(message),
+        messages.Repair: lambda self, message: self._picture(message),
+        messages.Watch: lambda self, message: self._watchers.told(message.bus, message.viewers),
+        messages.KeyFrames: lambda self, message: self._lacks_key_frames(),
         messages.Cursor: lambda self, message: self._cursor_again(),
         messages.Stop: lambda self, message: self._stop.set(),
     }

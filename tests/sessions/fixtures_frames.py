@@ -104,8 +104,8 @@ class FakeWorker:
         data = msgpack.packb({"type": "session.event", "event": event})
         await self.publish_raw(session_group(self.session), data, CONTROL_PREFIX)
 
-    async def snapshot(self, bus: str, viewers: list[str], data: bytes) -> None:
-        """Publish a snapshot to one bus."""
+    async def snapshot(self, bus: str, viewers: list[str] | dict[str, int], data: bytes) -> None:
+        """Publish a snapshot, or a repair with the token of each viewer's question, to one bus."""
         await self._frames(snapshots_group(self.session, bus), {"type": "snapshot", "viewers": viewers, "data": data})
 
     async def head(self, epoch: int, number: int) -> None:
@@ -132,3 +132,6 @@ class FakeWorker:
             self.heard.append(message)
             if message["type"] == "worker.snapshot" and self.answers:
                 await self.snapshot(message["bus"], [message["viewer"]], snapshot(self.last))
+            if message["type"] == "worker.repair" and self.answers:
+                data = snapshot(self.last, flags=wire.PARTIAL)
+                await self.snapshot(message["bus"], {message["viewer"]: message["token"]}, data)

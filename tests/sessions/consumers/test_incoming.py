@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessions.consumers.events import check_event
-from sessions.consumers.incoming import Ack, Allowance, Garbage, Hello, parse
+from sessions.consumers.incoming import Ack, Allowance, Garbage, Hello, Missed, parse
 from sessions.worker.messages import MessageError
 
 
@@ -19,7 +19,10 @@ def test_good_messages() -> None:
     assert parse('{"type":"hello","versions":[1,2],"codecs":["h264"],"new":1}') == Hello(
         (1, 2), frozenset({"h264"}), ""
     )
-    assert parse('{"type":"ack","epoch":5,"frame":0,"decode_ms":1.5,"queue":2}') == Ack(5, 0)
+    assert parse('{"type":"ack","epoch":5,"frame":0,"decode_ms":1.5,"queue":2}') == Ack(5, 0, None)
+    assert parse('{"type":"ack","epoch":5,"frame":0,"serial":7,"paint_ms":2}') == Ack(5, 0, 7)
+    missed = '{"type":"missed","epoch":5,"frame":1,"areas":[[0,1,2,3]],"streams":[15]}'
+    assert parse(missed) == Missed(5, 1, ((0, 1, 2, 3),), (15,))
     for text in (
         '{"type":"input","seq":1,"events":[["release"]]}',
         '{"type":"resync","reason":"decode"}',
@@ -56,6 +59,15 @@ def test_what_is_no_json_object_is_garbage(text: str) -> None:
         {"type": "ack", "epoch": 1.0, "frame": 1},
         {"type": "ack", "epoch": True, "frame": 1},
         {"type": "ack", "epoch": 1, "frame": 1, "decode_ms": "fast"},
+        {"type": "ack", "epoch": 1, "frame": 1, "serial": -1},
+        {"type": "missed", "epoch": 1, "frame": 1},
+        {"type": "missed", "epoch": 1, "frame": 1, "areas": []},
+        {"type": "missed", "epoch": 1, "frame": 1, "areas": [[0, 0, 8, 8]] * 65},
+        {"type": "missed", "epoch": 1, "frame": 1, "areas": [[0, 0, 8]]},
+        {"type": "missed", "epoch": 1, "frame": 1, "areas": [[0, 0, 0, 8]]},
+        {"type": "missed", "epoch": 1, "frame": 1, "areas": [[-1, 0, 8, 8]]},
+        {"type": "missed", "epoch": 1, "frame": 1, "areas": [[0, 0, 8, 8]], "streams": [16]},
+        {"type": "missed", "areas": [[0, 0, 8, 8]]},
         {"type": "input", "seq": 1},
         {"type": "input", "seq": 1, "events": []},
         {"type": "input", "seq": 1, "events": [["release"]] * 65},

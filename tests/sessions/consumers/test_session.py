@@ -302,9 +302,13 @@ async def test_a_viewer_who_never_acknowledges_gets_a_window_while_another_gets_
     await dead.pump(0.1)
     assert [wire.peek(p).frame_id for p in good.pictures] == list(range(31))
     assert len(dead.pictures) == 4
-    await dead.say({"type": "ack", "epoch": EPOCH, "frame": wire.peek(dead.pictures[-1]).frame_id})
-    await dead.until(lambda: wire.peek(dead.pictures[-1]).kind == wire.SNAPSHOT and len(dead.pictures) == 5)
-    assert wire.peek(dead.pictures[-1]).frame_id == worker.last
+    await dead.say({"type": "ack", "epoch": EPOCH, "frame": wire.peek(dead.pictures[-1]).frame_id, "serial": 1})
+    await dead.until(lambda: wire.peek(dead.pictures[-1]).partial and len(dead.pictures) == 5)
+    repair = wire.peek(dead.pictures[-1])
+    assert (repair.frame_id, repair.serial) == (worker.last, 2)
+    assert len(worker.asked("worker.snapshot")) == 2 and len(worker.asked("worker.repair")) == 1
+    await worker.next_frame()
+    await dead.until(lambda: wire.peek(dead.pictures[-1]).frame_id == worker.last)
 
 
 async def over_a_slow_link(viewer: Viewer, worker: FakeWorker, seconds: float, kbps: int) -> None:
@@ -371,7 +375,23 @@ async def test_a_hidden_viewer_gets_nothing_until_he_is_visible(
     assert len(viewer.pictures) == count
     await viewer.say({"type": "visibility", "hidden": False})
     await viewer.until(lambda: len(viewer.pictures) > count)
-    assert wire.peek(viewer.pictures[-1]).kind == wire.SNAPSHOT
+    assert wire.peek(viewer.pictures[-1]).partial
+
+
+async def test_what_a_client_could_not_show_comes_again(
+    connect: Connect, session: DesktopSession, anna: User, worker: FakeWorker
+) -> None:
+    viewer = await connect(path_of(session), anna)
+    await viewer.until(lambda: viewer.pictures)
+    await viewer.say({"type": "ack", "epoch": EPOCH, "frame": 0, "serial": 1})
+    await worker.next_frame()
+    await viewer.until(lambda: len(viewer.pictures) == 2)
+    await viewer.say({"type": "missed", "epoch": EPOCH, "frame": 1, "areas": [[0, 0, 8, 8]], "streams": [0]})
+    await viewer.say({"type": "ack", "epoch": EPOCH, "frame": 1, "serial": 1})
+    await viewer.until(lambda: len(viewer.pictures) == 3)
+    assert wire.peek(viewer.pictures[-1]).partial
+    (asked,) = worker.asked("worker.repair")
+    assert (asked["tiles"], asked["shrink"], asked["quality"]) == (b"\x01", 1, 0)
 
 
 async def test_a_guest_without_the_codec_is_told_why_and_sees_stills(
@@ -385,9 +405,11 @@ async def test_a_guest_without_the_codec_is_told_why_and_sees_stills(
         await worker.next_frame(video(key=True))
         await viewer.pump(0.02)
         if viewer.pictures:
-            await viewer.say({"type": "ack", "epoch": EPOCH, "frame": wire.peek(viewer.pictures[-1]).frame_id})
+            last = wire.peek(viewer.pictures[-1])
+            await viewer.say({"type": "ack", "epoch": EPOCH, "frame": last.frame_id, "serial": last.serial})
     stills = [wire.peek(p) for p in viewer.pictures]
-    assert all(header.kind == wire.SNAPSHOT for header in stills) and 2 <= len(stills) <= 5
+    assert all(header.kind == wire.SNAPSHOT for header in stills)
+    assert 2 <= len(stills) <= 2.5 * 15 + 5 and all(header.partial for header in stills[1:])
     assert [notice["code"] for notice in viewer.of("notice")] == ["codec-missing"]
     assert not worker.asked("worker.settings")
 

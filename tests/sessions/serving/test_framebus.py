@@ -10,8 +10,11 @@ import msgpack
 import pytest
 from channels.layers import get_channel_layer
 
-from sessions.serving import framebus
-from sessions.worker.messages import frames_group, snapshots_group
+from sessions.serving import framebus, intake
+from sessions.serving.asks import QUARTER, Ask
+from sessions.serving.frames import Answer, Frame
+from sessions.tiles import Grid
+from sessions.worker.messages import Repair, frames_group, parse_worker_message, snapshots_group
 from stripeengine import wire
 from tests.sessions.fixtures_frames import FakeWorker, frame, snapshot
 from tests.sessions.fixtures_redis import RedisServer
@@ -22,18 +25,23 @@ SESSION = "5" * 32
 class Viewer:
     def __init__(self, name: str = "v") -> None:
         self.id = name
+        self.watches = True
         self.frames: list[wire.Message] = []
-        self.snapshots: list[list[wire.Message]] = []
+        self.answers: list[Answer] = []
         self.gaps = 0
 
-    def on_frame(self, message: wire.Message) -> None:
-        self.frames.append(message)
+    def on_frame(self, frame: Frame) -> None:
+        self.frames.append(frame.message)
 
-    def on_snapshot(self, parts: list[wire.Message]) -> None:
-        self.snapshots.append(parts)
+    def on_answer(self, answer: Answer) -> None:
+        self.answers.append(answer)
 
-    def on_gap(self) -> None:
+    def on_gap(self, epoch: int, number: int) -> None:
         self.gaps += 1
+
+    @property
+    def snapshots(self) -> list[tuple[wire.Message, ...]]:
+        return [answer.parts for answer in self.answers]
 
     @property
     def ids(self) -> list[int]:
@@ -126,6 +134,7 @@ async def test_a_snapshot_in_parts_arrives_whole(redis_url: str) -> None:
     viewer = Viewer()
     bus = await joined(viewer)
     async with FakeWorker(redis_url, SESSION) as worker:
+        await worker.publish(frame(5))
         for flags in (wire.MORE, wire.MORE, 0):
             await worker.snapshot(bus.id, ["v", "somebody else"], snapshot(3, flags=flags))
         await until(lambda: viewer.snapshots)
@@ -136,6 +145,59 @@ async def test_a_snapshot_in_parts_arrives_whole(redis_url: str) -> None:
         await until(lambda: len(viewer.snapshots) == 2)
         assert [part.header.frame_id for part in viewer.snapshots[1]] == [5]
     framebus.leave(bus, viewer)
+
+
+async def test_an_answer_waits_for_the_last_frame_it_contains(redis_url: str) -> None:
+    viewer = Viewer()
+    bus = await joined(viewer)
+    async with FakeWorker(redis_url, SESSION) as worker:
+        await worker.next_frame()
+        await worker.snapshot(bus.id, ["v"], snapshot(2, flags=wire.PARTIAL))
+        await worker.head(7, 1)
+        await asyncio.sleep(0.1)
+        assert not viewer.answers
+        await worker.next_frame()
+        await until(lambda: viewer.answers)
+        assert viewer.ids == [1, 2] and viewer.answers[0].partial
+        # The frame that it waits for is lost: the head tells of that, and the answer is as good as ever.
+        await worker.snapshot(bus.id, ["v"], snapshot(3))
+        await worker.head(7, 3)
+        await until(lambda: len(viewer.answers) == 2)
+        assert viewer.gaps == 1
+        # That frame was only late: it is old by now, not wrong.
+        await worker.publish(frame(3))
+        await worker.publish(frame(4))
+        await until(lambda: viewer.ids == [1, 2, 4])
+        assert bus.invalid == 0 and viewer.gaps == 1
+    framebus.leave(bus, viewer)
+
+
+async def test_a_repair_is_asked_for_as_the_worker_reads_it(redis_url: str) -> None:
+    viewer = Viewer()
+    bus = await joined(viewer)
+    async with FakeWorker(redis_url, SESSION) as worker:
+        bus.request_repair("v", Ask(9, False, Grid(200, 136), 0b100000000101, QUARTER, 0, 0.0))
+        (raw,) = await worker.wait_for("worker.repair")
+        asked = parse_worker_message(raw)
+        assert isinstance(asked, Repair) and (asked.viewer, asked.bus, asked.token) == ("v", bus.id, 9)
+        assert (asked.width, asked.height, asked.tiles) == (200, 136, 0b100000000101)
+        assert (asked.shrink, asked.quality) == (4, 60)
+    framebus.leave(bus, viewer)
+
+
+async def test_the_worker_is_told_how_many_look(redis_url: str) -> None:
+    one, two = Viewer("one"), Viewer("two")
+    async with FakeWorker(redis_url, SESSION) as worker:
+        bus = await joined(one, two)
+        await worker.wait_for("worker.watch", 2)
+        two.watches = False
+        bus.tell_watchers()
+        bus.tell_watchers()
+        await worker.wait_for("worker.watch", 3)
+        framebus.leave(bus, two)
+        framebus.leave(bus, one)  # the last word is said though the bus has ended
+        told = await worker.wait_for("worker.watch", 4)
+        assert [(message["bus"], message["viewers"]) for message in told] == [(bus.id, n) for n in (1, 2, 1, 0)]
 
 
 async def test_a_hostile_worker_is_counted_and_its_good_frames_still_arrive(
@@ -154,6 +216,8 @@ async def test_a_hostile_worker_is_counted_and_its_good_frames_still_arrive(
         {"type": "frame", "data": snapshot(1)},
         {"type": "snapshot", "viewers": ["v"], "data": good},
         {"type": "snapshot", "viewers": "v", "data": snapshot(1)},
+        {"type": "snapshot", "viewers": {"v": "1"}, "data": snapshot(1)},
+        {"type": "snapshot", "viewers": {5: 1}, "data": snapshot(1)},
         {"type": "snapshot", "viewers": [["v"], 5, None], "data": snapshot(1)},
         {"type": "head", "epoch": "7", "frame": 1},
         {"type": "head", "epoch": 0, "frame": -1},
@@ -177,7 +241,7 @@ async def test_a_hostile_worker_is_counted_and_its_good_frames_still_arrive(
 
 
 async def test_an_endless_snapshot_is_cut_off(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(framebus, "MOST_SNAPSHOT_BYTES", 10_000)
+    monkeypatch.setattr(intake, "MOST_SNAPSHOT_BYTES", 10_000)
     viewer = Viewer()
     bus = await joined(viewer)
     async with FakeWorker(redis_url, SESSION) as worker:

@@ -24,10 +24,18 @@ ROOT = Path(__file__).resolve().parents[3]
 SESSION = "0123456789abcdef0123456789abcdef"
 
 
+MAIN = """\
+import sys
+from sessions.worker import __main__, worker
+worker.GRACE_S = float(sys.argv[1])
+sys.exit(__main__.main(sys.argv[2:]))
+"""
+
+
 class WorkerProcess:
     """A real worker. ``stop`` ends it and returns its exit code."""
 
-    def __init__(self, url: str, display: XServer, directory: Path, settings: dict[str, Any]) -> None:
+    def __init__(self, url: str, display: XServer, directory: Path, grace: float, settings: dict[str, Any]) -> None:
         self.url = url
         config = {
             "session": SESSION, "redis_url": url, "display_socket": display.socket, "display_number": display.number,
@@ -39,7 +47,7 @@ class WorkerProcess:
         self.log = path.with_suffix(".log")
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "sessions.worker", "--config", str(path)],
+                [sys.executable, "-c", MAIN, str(grace), "--config", str(path)],
                 cwd=ROOT, stderr=log, env={**os.environ, "PYTHONPATH": ""},
             )  # fmt: skip
 
@@ -79,11 +87,11 @@ def display() -> Iterator[XServer]:
 
 @pytest.fixture
 def start_worker(tmp_path: Path) -> Iterator[Callable[..., WorkerProcess]]:
-    """``start_worker(url, display, **settings)``."""
+    """``start_worker(url, display, **settings)``; ``grace``: with nobody looking it stops encoding after so long."""
     started: list[WorkerProcess] = []
 
-    def start(url: str, display: XServer, **settings: Any) -> WorkerProcess:
-        started.append(WorkerProcess(url, display, tmp_path, settings))
+    def start(url: str, display: XServer, grace: float = 600.0, **settings: Any) -> WorkerProcess:
+        started.append(WorkerProcess(url, display, tmp_path, grace, settings))
         return started[-1]
 
     yield start

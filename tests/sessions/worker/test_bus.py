@@ -40,8 +40,8 @@ def test_hand_packed_maps_are_msgpack(size: int) -> None:
     data = os.urandom(size)
     frame = b"".join(pack_data(FRAME_HEAD, memoryview(data)))
     assert msgpack.unpackb(frame) == {"type": "frame", "data": data}
-    snapshot = b"".join(pack_data(snapshot_head(["a", "b"]), data))
-    assert msgpack.unpackb(snapshot) == {"type": "snapshot", "viewers": ["a", "b"], "data": data}
+    snapshot = b"".join(pack_data(snapshot_head({"a": 0, "b": 7}), data))
+    assert msgpack.unpackb(snapshot) == {"type": "snapshot", "viewers": {"a": 0, "b": 7}, "data": data}
 
 
 @pytest.mark.parametrize(

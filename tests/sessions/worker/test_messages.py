@@ -68,18 +68,33 @@ def test_a_wrong_list_of_events_is_refused(events: Any) -> None:
         parse_events(events)
 
 
+GOOD_REPAIR: dict[str, Any] = {
+    "type": "worker.repair",
+    "viewer": "ab12",
+    "bus": "f" * 32,
+    "token": 7,
+    "width": 200,
+    "height": 136,
+    "tiles": b"\xff\x0f",
+    "shrink": 2,
+    "quality": 0,
+}
+
+
 def test_every_worker_message_is_taken() -> None:
     taken = [
         parse_worker_message({"type": "worker.input", "viewer": "ab12", "seq": 0, "events": GOOD_EVENTS}),
         parse_worker_message({"type": "worker.release", "viewer": "ab12"}),
         parse_worker_message({"type": "worker.settings", "settings": {"mode": "jpeg", "framerate": 30}}),
         parse_worker_message({"type": "worker.snapshot", "viewer": "ab12", "bus": "f" * 32}),
+        parse_worker_message(GOOD_REPAIR),
+        parse_worker_message({"type": "worker.watch", "bus": "f" * 32, "viewers": 3}),
         parse_worker_message({"type": "worker.key_frames"}),
         parse_worker_message({"type": "worker.cursor"}),
         parse_worker_message({"type": "worker.stop"}),
     ]
     assert [type(message).__name__ for message in taken] == [
-        "Input", "Release", "Settings", "Snapshot", "KeyFrames", "Cursor", "Stop",
+        "Input", "Release", "Settings", "Snapshot", "Repair", "Watch", "KeyFrames", "Cursor", "Stop",
     ]  # fmt: skip
 
 
@@ -97,6 +112,15 @@ def test_every_worker_message_is_taken() -> None:
         ({"type": "worker.release", "viewer": ""}, "viewer"),
         ({"type": "worker.snapshot", "viewer": "a", "bus": "../x"}, "bus"),
         ({"type": "worker.snapshot", "viewer": "a", "bus": "b" * 33}, "bus"),
+        ({**GOOD_REPAIR, "tiles": b"\xff"}, "tiles must be 2 bytes"),
+        ({**GOOD_REPAIR, "tiles": "\xff\xff"}, "tiles must be 2 bytes"),
+        ({**GOOD_REPAIR, "tiles": b"\0\0"}, "at least one tile"),
+        ({**GOOD_REPAIR, "tiles": b"\0\x10"}, "none outside"),
+        ({**GOOD_REPAIR, "shrink": 3}, "shrink must be 1, 2 or 4"),
+        ({**GOOD_REPAIR, "shrink": True}, "shrink must be 1, 2 or 4"),
+        ({**GOOD_REPAIR, "quality": 101}, "quality"),
+        ({**GOOD_REPAIR, "width": 0}, "width"),
+        ({"type": "worker.watch", "bus": "b", "viewers": -1}, "viewers"),
         ({"type": "worker.input", "viewer": "a", "seq": -1, "events": [["release"]]}, "seq"),
         ({"type": "worker.input", "viewer": "a", "seq": True, "events": [["release"]]}, "seq"),
         ({"type": "worker.settings", "settings": []}, "settings"),
@@ -116,9 +140,10 @@ _junk = st.recursive(
 )
 
 
-@given(st.sampled_from(sorted(messages._SHAPES)), st.dictionaries(
-    st.sampled_from(["viewer", "seq", "events", "settings", "bus", "x"]), _junk
-))  # fmt: skip
+_MEMBERS = sorted({name for _, members in messages._SHAPES.values() for name in members} | {"x"})
+
+
+@given(st.sampled_from(sorted(messages._SHAPES)), st.dictionaries(st.sampled_from(_MEMBERS), _junk))
 def test_junk_raises_nothing_but_message_error(kind: str, members: dict[str, Any]) -> None:
     with contextlib.suppress(MessageError):
         parse_worker_message({**members, "type": kind})

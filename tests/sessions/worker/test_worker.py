@@ -22,6 +22,7 @@ from sessions.worker.messages import (
     FRAMES_PREFIX,
     frames_group,
     group_channel,
+    pack_tiles,
     session_group,
     snapshots_group,
     worker_group,
@@ -46,7 +47,7 @@ class Ear:
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self.client = client
         self.frames: list[wire.Message] = []
-        self.snapshots: list[tuple[list[str], wire.Message]] = []
+        self.snapshots: list[tuple[dict[str, int], wire.Message]] = []
         self.heads: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
 
@@ -135,6 +136,56 @@ async def test_snapshots_asked_for_together_share_one_encode_and_say_as_of_when(
         for _, message in ear.snapshots:
             decoder.apply(message)
         assert decoder.picture.shape == (600, 800, 3) and decoder.frame_id >= 1
+
+
+async def test_repairs_come_to_who_asked_and_snapshots_of_a_still_screen_cost_one_encode(
+    redis_url: str, display: XServer, start_worker: Start
+) -> None:
+    worker = start_worker(redis_url, display, mode="auto")
+    await asyncio.to_thread(worker.wait_for, streaming)
+    async with listening(redis_url) as ear:
+        for viewer in ("v1", "v2"):  # one after the other
+            await ear.tell({"type": "worker.snapshot", "viewer": viewer, "bus": BUS})
+            await ear.until(lambda viewer=viewer: any(viewer in viewers for viewers, _ in ear.snapshots))
+        first, second = (data.raw for _, data in ear.snapshots)
+        assert first == second
+        ear.snapshots.clear()
+        tiles = pack_tiles(0b11, 800, 600)
+        repair = {"type": "worker.repair", "viewer": "v", "bus": BUS, "token": 5, "width": 800, "height": 600}
+        await ear.tell({**repair, "tiles": tiles, "shrink": 1, "quality": 0})
+        await ear.until(lambda: ear.snapshots and not ear.snapshots[-1][1].header.more)
+        viewers, message = ear.snapshots[-1]
+        assert viewers == {"v": 5} and message.header.partial
+        assert {(op.x + op.w <= 128, op.y + op.h <= 64) for op in message.ops} == {(True, True)}
+
+
+async def test_with_nobody_looking_nothing_is_sent_and_the_first_one_gets_what_is_there(
+    redis_url: str, display: XServer, start_worker: Start
+) -> None:
+    worker = start_worker(redis_url, display, grace=0.3, paint_over=False, jpeg_quality=95)
+    await asyncio.to_thread(worker.wait_for, streaming)
+    async with listening(redis_url) as ear:
+        await asyncio.sleep(1.5)
+        before = len(ear.frames)
+        with Painter(display) as painter:
+            for colour in range(0, 0xFF0000, 0x110000):
+                await asyncio.to_thread(painter.fill, 100, 100, 64, 64, colour | 0x20C0)
+                await asyncio.sleep(0.02)
+            await asyncio.sleep(0.3)
+            assert len(ear.frames) == before
+            await asyncio.to_thread(painter.fill, 100, 100, 64, 64, 0x2060C0)
+        await ear.tell({"type": "worker.snapshot", "viewer": "v", "bus": BUS})
+        await ear.until(lambda: ear.snapshots and not ear.snapshots[-1][1].header.more)
+        decoder = Decoder()
+        for _, message in ear.snapshots:
+            decoder.apply(message)
+        inner = decoder.picture[108:156, 108:156].astype(int)
+        assert np.abs(inner - [0x20, 0x60, 0xC0]).max() <= 8
+        # From now on somebody looks.
+        count = len(ear.frames)
+        with Painter(display) as painter:
+            await asyncio.to_thread(painter.fill, 300, 300, 64, 64, 0xC02060)
+        await ear.until(lambda: len(ear.frames) > count)
 
 
 async def test_cursor_settings_and_refused_messages(redis_url: str, display: XServer, start_worker: Start) -> None:
