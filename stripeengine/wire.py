@@ -343,6 +343,11 @@ def stamp_publish(buffer: bytearray | memoryview, us: int) -> None:
     _U64.pack_into(buffer, _PUBLISH_OFFSET, us)
 
 
+def published_us(buffer: Buffer) -> int:
+    """Return when a frame was published, 0 for a snapshot or if it is not known."""
+    return int(_U64.unpack_from(buffer, _PUBLISH_OFFSET)[0]) if buffer[1] == FRAME else 0
+
+
 def address(buffer: Buffer, frame_id: int, serial: int, more: bool) -> bytes:
     """Return a message of a snapshot or repair with another as-of and serial; ``more``: it is not the last one."""
     if len(buffer) < HEADER_SIZE:

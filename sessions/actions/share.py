@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from ..access import Access
 from ..models import ShareLink
-from ..models.share_link import SECRET_BYTES, hash_secret
+from ..models.share_link import LEAST_KBPS, MOST_FPS, MOST_KBPS, SECRET_BYTES, hash_secret
 from ..permissions import LINK_ROLES, ROLE_PERMISSIONS, Permission, Role
 from .errors import ActionError
 from .publish import tell_access_changed
@@ -43,11 +43,13 @@ def roles_to_give(access: Access) -> tuple[Role, ...]:
     return tuple(role for role in LINK_ROLES if ROLE_PERMISSIONS[role] <= access.permissions)
 
 
-def check_share(access: Access, role: str, label: str, expires_at: datetime | None) -> Role:
+def check_share(
+    access: Access, role: str, label: str, expires_at: datetime | None, max_kbps: int = 0, max_fps: int = 0
+) -> Role:
     """Return the checked role.
 
-    Raises `ActionError`: ``forbidden``, ``session-ended``, ``unknown-role``, ``invalid-label``, ``invalid-expiry`` or
-    ``too-many-links``.
+    Raises `ActionError`: ``forbidden``, ``session-ended``, ``unknown-role``, ``invalid-label``, ``invalid-expiry``,
+    ``invalid-bound`` or ``too-many-links``.
     """
     if Permission.SHARE not in access.permissions:
         raise ActionError("forbidden", "You may not share this session.")
@@ -62,6 +64,10 @@ def check_share(access: Access, role: str, label: str, expires_at: datetime | No
     now = timezone.now()
     if expires_at is not None and expires_at <= now:
         raise ActionError("invalid-expiry", "The link would have expired already. Choose a later time.")
+    if max_kbps and not LEAST_KBPS <= max_kbps <= MOST_KBPS:
+        raise ActionError("invalid-bound", f"A bound is from {LEAST_KBPS} to {MOST_KBPS} kbit/s; 0 for none.")
+    if not 0 <= max_fps <= MOST_FPS:
+        raise ActionError("invalid-bound", f"A bound is from 1 to {MOST_FPS} pictures a second; 0 for none.")
     open_links = sum(link.open_at(now) for link in access.session.share_links.all())
     if open_links >= OPEN_LINKS_PER_SESSION:
         raise ActionError(
@@ -71,10 +77,20 @@ def check_share(access: Access, role: str, label: str, expires_at: datetime | No
 
 
 def do_share(
-    access: Access, user: AbstractBaseUser, role: str, label: str = "", expires_at: datetime | None = None
+    access: Access,
+    user: AbstractBaseUser,
+    role: str,
+    label: str = "",
+    expires_at: datetime | None = None,
+    *,
+    max_kbps: int = 0,
+    max_fps: int = 0,
 ) -> NewLink:
-    """Create a link; its secret exists only in the result. Raises what `check_share` raises."""
-    checked = check_share(access, role, label, expires_at)
+    """Create a link; its secret exists only in the result. Raises what `check_share` raises.
+
+    ``max_kbps`` and ``max_fps`` bound what each of its viewers is sent; 0 for no bound.
+    """
+    checked = check_share(access, role, label, expires_at, max_kbps, max_fps)
     secret = secrets.token_urlsafe(SECRET_BYTES)
     link = ShareLink.objects.create(
         session=access.session,
@@ -83,6 +99,8 @@ def do_share(
         label=label.strip(),
         created_by_id=user.pk,
         expires_at=expires_at,
+        max_kbps=max_kbps,
+        max_fps=max_fps,
     )
     return NewLink(link, secret)
 

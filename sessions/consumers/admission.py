@@ -41,6 +41,10 @@ class Standing:
     reason: str
     message: str
     link_expires: datetime | None
+    max_kbps: int
+    """What the link he came by allows, kbit/s; 0: no bound."""
+    max_fps: int
+    """The same in pictures a second."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,8 @@ def _standing(access: Access) -> Standing:
         reason=session.reason,
         message=session.message,
         link_expires=access.link.expires_at if access.link else None,
+        max_kbps=access.link.max_kbps if access.link else 0,
+        max_fps=access.link.max_fps if access.link else 0,
     )
 
 

@@ -6,7 +6,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..states import Reason, Stage, State
-from ..worker.messages import MAX_CURSOR_PNG, MAX_CURSOR_SIDE, MessageError, check_int, check_number, check_text
+from ..worker.messages import (
+    MAX_CURSOR_PNG,
+    MAX_CURSOR_SIDE,
+    MAX_SEQ,
+    MAX_VIEWER,
+    MessageError,
+    check_int,
+    check_number,
+    check_text,
+)
 
 _BASE64 = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
 
@@ -45,6 +54,26 @@ def _stats(event: Mapping[str, Any]) -> dict[str, Any]:
         "kbps": check_number(event.get("kbps"), "kbps", 0, 1e9),
         "viewers": check_int(event.get("viewers"), "viewers", 0, 10**6),
         "mode": check_text(event.get("mode"), "mode", 16),
+        **({"engine": _engine(event["engine"])} if "engine" in event else {}),
+    }
+
+
+def _engine(value: Any) -> dict[str, Any]:
+    """The engine's part of the statistics: damage → published of its last frames, in ms, and captures put off."""
+    latency = value.get("latency_ms") if isinstance(value, Mapping) else None
+    if not isinstance(latency, list) or len(latency) != 2:
+        raise MessageError("engine.latency_ms must be two numbers")
+    return {
+        "latency_ms": [check_number(number, "latency_ms", 0, 1e9) for number in latency],
+        "dropped": check_int(value.get("dropped"), "dropped", 0, 2**63 - 1),
+    }
+
+
+def _injected(event: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "viewer": check_text(event.get("viewer"), "viewer", MAX_VIEWER),
+        "seq": check_int(event.get("seq"), "seq", 0, MAX_SEQ),
+        "injected_us": check_int(event.get("injected_us"), "injected_us", 0, 2**63 - 1),
     }
 
 
@@ -74,6 +103,7 @@ def _preset(event: Mapping[str, Any]) -> dict[str, Any]:
 _EVENTS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "cursor": _cursor,
     "stats": _stats,
+    "injected": _injected,
     "state": _state,
     "preset": _preset,
 }

@@ -22,16 +22,14 @@ from ..access import LINK_CLOSED, AccessError
 from ..actions.errors import ActionError
 from ..permissions import Permission
 from ..serving import framebus, presence
-from ..serving.asks import Ask
 from ..serving.flight import WINDOW
-from ..serving.frames import Answer, Frame
-from ..serving.pump import Pump
-from ..serving.window import FrameWindow, KeyFrames
 from ..states import State
 from ..worker.messages import MessageError, session_group
 from . import incoming
 from .admission import Door, NotNow, Standing, ending, open_link, state_event
+from .delivery import Delivery
 from .events import check_event
+from .inputs import Inputs
 
 logger = logging.getLogger(__name__)
 
@@ -69,17 +67,16 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
         self._door = Door(scope, **{k: str(v) for k, v in scope["url_route"]["kwargs"].items()})
         self._standing: Standing | None = None
         self._greeted = False
-        self._window = FrameWindow()
-        self._pump = Pump(send, self._window, self._request)
-        self._bus: framebus.FrameBus | None = None
+        self._delivery = Delivery(self.id, send, self._notice)
+        self._pump = self._delivery.pump
+        self._window = self._delivery.window
+        self._inputs = Inputs(self.id, self._send_input)
         self._tasks: set[asyncio.Task[None]] = set()
         self._looking: asyncio.Task[None] | None = None
         self._look_again = False
         self._allowance = incoming.Allowance()
         self._opened = self._heard = self._looked = loop.time()
         self._strikes = 0
-        self._last_seq = -1
-        self._injected = False
         self._noticed: set[str] = set()
         try:
             await super().__call__(scope, receive, send)
@@ -153,7 +150,7 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
                     self.refused["ack"] += 1
                 self._pump.wake()
             case incoming.Input():
-                await self._input(said, standing)
+                self._input(said, standing)
             case incoming.Ping(t):
                 pong = {"type": "pong", "t": t, "server_us": time.monotonic_ns() // 1000}
                 self._pump.text(pong, newest="pong")
@@ -164,10 +161,7 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
                 self._window.resync()
                 self._pump.wake()
             case incoming.Visibility(hidden):
-                self._window.set_hidden(hidden)
-                self._pump.wake()
-                if self._bus is not None:
-                    self._bus.tell_watchers()
+                self._delivery.hide(hidden)
             case incoming.Preset(preset_id):
                 if Permission.SETTINGS in standing.permissions:
                     self._spawn(self._set_preset(preset_id))
@@ -177,19 +171,17 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
             case incoming.Hello():
                 self.refused["malformed"] += 1
 
-    async def _input(self, said: incoming.Input, standing: Standing) -> None:
+    def _input(self, said: incoming.Input, standing: Standing) -> None:
         if Permission.INPUT not in standing.permissions:
             self.refused["forbidden"] += 1
             if "input-refused" not in self._noticed:
                 self._noticed.add("input-refused")
                 self._notice("input-refused", "You may watch this session, not control it.")
-        elif said.seq <= self._last_seq:
+        elif standing.state is State.RUNNING and not self._inputs.put(said):
             self.refused["malformed"] += 1
-        elif standing.state is State.RUNNING:
-            self._last_seq = said.seq
-            self._injected = True
-            message = {"type": "worker.input", "viewer": self.id, "seq": said.seq, "events": said.events}
-            await framebus.send_to_worker(standing.session, message)
+
+    async def _send_input(self, message: dict[str, Any]) -> bool:
+        return self._standing is not None and await framebus.send_to_worker(self._standing.session, message)
 
     async def _set_preset(self, preset_id: int) -> None:
         try:
@@ -217,48 +209,15 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
         kind = checked["type"]
         if kind == "state":
             self._look_soon()  # the database decides; the event only says that there is something to see
-        else:
-            self._pump.text(checked, newest=kind)
-
-    @property
-    def watches(self) -> bool:
-        """Whether the viewer looks at his page."""
-        return not self._window.hidden
-
-    def on_frame(self, frame: Frame) -> None:
-        """A frame, from the bus."""
-        self._window.frame(frame, frame.received)
-        self._pump.wake()
-
-    def on_answer(self, answer: Answer) -> None:
-        """A snapshot or repair that the window asked for, from the bus."""
-        self._window.answer(answer, asyncio.get_running_loop().time())
-        self._pump.wake()
-
-    def on_gap(self, epoch: int, number: int) -> None:
-        """The bus has lost frames."""
-        self._window.gap(epoch, number)
-        self._pump.wake()
-
-    def _request(self, request: Ask | KeyFrames) -> None:
-        """What the window needs of the worker."""
-        if self._bus is None:
             return
-        if isinstance(request, KeyFrames):
-            self._bus.request_key_frames()
-        elif request.whole:
-            self._bus.request_snapshot(self.id)
-        else:
-            self._bus.request_repair(self.id, request)
-        codec = self._window.missing_codec
-        if codec and codec not in self._noticed:
-            self._noticed.add(codec)
-            what = "H.264 video in full colour resolution (4:4:4)" if codec == "h264-444" else "H.264 video"
-            self._notice(
-                "codec-missing",
-                f"This session is shown as {what}, which this browser cannot play. You see stills of it, a few in a "
-                "second. Another browser, or another quality preset, shows it live.",
-            )
+        if kind == "injected":
+            received = self._inputs.received_us(checked["seq"]) if checked.pop("viewer") == self.id else None
+            if received is None:
+                return
+            checked["received_us"] = received
+        elif kind == "stats":
+            checked["delivery"] = self._delivery.stats()
+        self._pump.text(checked, newest=kind)
 
     # ---- standing ------------------------------------------------------------------------------------------------
 
@@ -307,10 +266,10 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
             permissions = sorted(standing.permissions)
             self._pump.text({"type": "role", "role": standing.role.value, "permissions": permissions})
             if Permission.INPUT not in standing.permissions:
-                self._release(standing)
-        if self._bus is None and standing.state in STREAMING:
-            self._bus = framebus.join(standing.session, self)
-            self._pump.start_pictures()
+                self._spawn(self._inputs.release())
+        self._delivery.bound(standing.max_kbps, standing.max_fps)
+        if not self._delivery.started and standing.state in STREAMING:
+            self._delivery.start(standing.session)
             self._spawn(_send(standing.session, {"type": "worker.cursor"}))
 
     def _look_soon(self) -> None:
@@ -346,8 +305,7 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
             now = loop.time()
             standing = self._standing
             self._tell_link(standing, now)
-            if self._bus is not None:
-                self._bus.tell_watchers()
+            self._delivery.tick()
             if standing is None:
                 if not self._greeted and now > self._opened + HELLO_S:
                     self._end("timeout", "The page did not introduce itself in time.")
@@ -384,16 +342,10 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
         error = {"type": "error", "code": code, "message": message}
         self._pump.close(CLOSE_CODES.get(code, 4403), error)
 
-    def _release(self, standing: Standing) -> None:
-        if self._injected:
-            self._injected = False
-            self._spawn(_send(standing.session, {"type": "worker.release", "viewer": self.id}))
-
     async def _leave(self) -> None:
         """Give everything back. Nothing here may fail the others."""
-        if self._bus is not None:
-            framebus.leave(self._bus, self)
-        await self._pump.stop()
+        await self._delivery.stop()
+        await self._inputs.stop()
         for task in self._tasks:
             task.cancel()
         if self.refused:
@@ -405,8 +357,7 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
             async with asyncio.timeout(framebus.COMMAND_S):
                 await self.channel_layer.group_discard(session_group(standing.session), self.channel_name)
                 await presence.forget(standing.session, self.id)
-                if self._injected:
-                    await _send(standing.session, {"type": "worker.release", "viewer": self.id})
+                await self._inputs.release()
                 if self._window.flight.link.lift():
                     await _send(standing.session, {"type": "worker.link", "viewer": self.id, "kbps": 0})
         except Exception as error:

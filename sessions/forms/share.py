@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from ..access import Access
 from ..actions.share import LABEL_LENGTH, roles_to_give
+from ..models.share_link import LEAST_KBPS, MOST_FPS, MOST_KBPS
 from ..permissions import Role
 
 LIFETIMES: Final = {
@@ -37,6 +38,21 @@ class ShareForm(forms.Form):
         required=False,
         initial="day",
         choices=[(key, text) for key, (text, _) in LIFETIMES.items()],
+    )
+
+    max_kbps = forms.IntegerField(
+        label="Most kbit/s",
+        required=False,
+        min_value=LEAST_KBPS,
+        max_value=MOST_KBPS,
+        help_text="What each viewer is sent at most. Empty for no bound.",
+    )
+    max_fps = forms.IntegerField(
+        label="Most pictures a second",
+        required=False,
+        min_value=1,
+        max_value=MOST_FPS,
+        help_text="Empty for no bound.",
     )
 
     def __init__(self, *args: Any, access: Access, **kwargs: Any) -> None:

@@ -13,6 +13,9 @@ from django.utils.crypto import constant_time_compare
 
 from ..permissions import LINK_ROLES, Role
 
+LEAST_KBPS, MOST_KBPS = 64, 1_000_000
+MOST_FPS = 240
+"""Bounds of what a link may bound; 0 is none."""
 SECRET_BYTES = 32
 """256 bits of randomness: a plain SHA-256 of the secret cannot be searched, so no slow hash is needed."""
 
@@ -37,6 +40,12 @@ class ShareLink(models.Model):
         max_length=20, choices=[(role.value, role.label) for role in LINK_ROLES], default=Role.VIEWER.value
     )
     label = models.CharField(max_length=80, blank=True, help_text="Who it is for.")
+    max_kbps = models.PositiveIntegerField(
+        "most kbit/s", default=0, help_text="What each viewer by this link is sent at most; 0 for no bound."
+    )
+    max_fps = models.PositiveIntegerField(
+        "most pictures a second", default=0, help_text="The same in pictures a second; 0 for no bound."
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", editable=False
     )

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 FRAMES_ALIAS = "frames"
 MOST_BACKLOG = 128
 """Messages that may wait in the layer's own queue, which has no bound, before they are all dropped."""
-WATCH_S = 10.0
+WATCH_S = 5.0
 """The worker is told so often that somebody looks."""
 RETRY_S = 1.0
 COMMAND_S = 5.0

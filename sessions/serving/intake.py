@@ -27,8 +27,10 @@ class Sink(Protocol):
     """A viewer, as the bus sees him."""
 
     id: str
-    watches: bool
-    """Whether he looks: with nobody who does, nothing is encoded."""
+
+    @property
+    def watches(self) -> bool:
+        """Whether he looks: with nobody who does, nothing is encoded."""
 
     def on_frame(self, frame: Frame) -> None:
         """Take one frame."""

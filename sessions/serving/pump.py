@@ -10,9 +10,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any
+
+from stripeengine import wire
 
 from .asks import Ask
 from .window import FrameWindow, KeyFrames
@@ -22,6 +25,9 @@ logger = logging.getLogger(__name__)
 MOST_TEXTS = 128
 MOST_TEXT_BYTES = 512 * 1024
 CLOSE_S = 3.0
+MOST_RELAYS = 256
+LONGEST_RELAY_S = 60.0
+"""A longer one tells that the session is on another machine, whose clock is another."""
 
 
 class Pump:
@@ -41,6 +47,8 @@ class Pump:
         self._wake = asyncio.Event()
         self._streaming = False
         self._close: int | None = None
+        self.relays: list[float] = []
+        """From a frame's publication to its being handed to the socket, in seconds, since somebody took them."""
         self._task = asyncio.create_task(self._run(), name="pump")
         self._task.add_done_callback(self._ended)
 
@@ -114,7 +122,15 @@ class Pump:
         unit = self._window.next_unit(now)
         for data in unit:
             await self._send({"type": "websocket.send", "bytes": bytes(data)})
+        if len(unit) == 1:
+            self._note_relay(unit[0])
         return bool(unit)
+
+    def _note_relay(self, data: wire.Buffer) -> None:
+        published = wire.published_us(data)
+        passed = time.monotonic_ns() / 1e9 - published / 1e6
+        if published and 0 <= passed < LONGEST_RELAY_S and len(self.relays) < MOST_RELAYS:
+            self.relays.append(passed)
 
     async def _rest(self, loop: asyncio.AbstractEventLoop) -> None:
         seconds = self._window.due(loop.time()) if self._streaming else None

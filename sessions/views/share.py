@@ -36,6 +36,8 @@ def share(request: HttpRequest, session_id: uuid.UUID) -> HttpResponse:
                 form.cleaned_data["role"],
                 form.cleaned_data["label"],
                 form.expires_at(),
+                max_kbps=form.cleaned_data["max_kbps"] or 0,
+                max_fps=form.cleaned_data["max_fps"] or 0,
             )
         except ActionError as error:
             form.add_error(None, error.message)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 
 from stripeengine.x11 import X11Input
 
@@ -21,18 +22,22 @@ logger = logging.getLogger(__name__)
 
 MOST_WAITING = 512
 MOST_VIEWERS = 1024
+SILENT_S = 3.0
+"""Whoever holds something is heard once a second."""
 
 
 class Injector:
     """Applies input to ``device``."""
 
-    def __init__(self, device: X11Input) -> None:
+    def __init__(self, device: X11Input, injected: Callable[[str, int], None] = lambda viewer, seq: None) -> None:
         self._device = device
         self._keyboard = Keyboard(device)
         self._pointer = Pointer(device)
         self._queue: deque[Input | Release] = deque()
         self._wake = asyncio.Event()
         self._seqs: dict[str, int] = {}
+        self._heard: dict[str, float] = {}  # viewers that hold something → when they were heard last
+        self._injected = injected
         self.dropped = 0
 
     def put(self, message: Input | Release) -> None:
@@ -51,14 +56,34 @@ class Injector:
         """Everybody who holds a key or a button."""
         return self._keyboard.viewers() | self._pointer.viewers()
 
+    def alive(self, viewer: str) -> None:
+        """A viewer who holds something is still connected."""
+        if viewer in self._heard:
+            self._heard[viewer] = asyncio.get_running_loop().time()
+
+    def release_silent(self) -> bool:
+        """Release what viewers hold who have not been heard for `SILENT_S`; return whether anybody holds anything."""
+        now = asyncio.get_running_loop().time()
+        holders = self.viewers()
+        self._heard = {viewer: self._heard.get(viewer, now) for viewer in holders}
+        for viewer, heard in self._heard.items():
+            if now > heard + SILENT_S:
+                logger.warning("viewer %s went without letting go of what he held: released", viewer)
+                self.put(Release(viewer))
+        return bool(holders)
+
     async def run(self) -> None:
         """Apply what is queued until cancelled; raise `SourceError` when the X server has gone."""
         while True:
             await self._wake.wait()
             self._wake.clear()
             while self._queue:
-                await self._apply(self._queue.popleft())
+                message = self._queue.popleft()
+                await self._apply(message)
                 self._device.flush()
+                if isinstance(message, Input):
+                    self._heard[message.viewer] = asyncio.get_running_loop().time()
+                    self._injected(message.viewer, message.seq)
 
     def close(self) -> None:
         """Release everything and disconnect."""

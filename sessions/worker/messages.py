@@ -114,6 +114,13 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Alive:
+    """The viewer, who holds something, is still connected."""
+
+    viewer: str
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Complete resolved engine settings; ranges are `EngineSettings`' business."""
 
@@ -177,7 +184,7 @@ class Stop:
     """Finish and exit 0."""
 
 
-WorkerMessage = Input | Release | Settings | Link | Snapshot | Repair | Watch | KeyFrames | Cursor | Stop
+WorkerMessage = Input | Release | Alive | Settings | Link | Snapshot | Repair | Watch | KeyFrames | Cursor | Stop
 
 
 def parse_worker_message(message: Any) -> WorkerMessage:
@@ -258,6 +265,7 @@ def _repair(message: Mapping[str, Any]) -> Repair:
 _SHAPES: dict[str, tuple[Any, frozenset[str]]] = {
     "worker.input": (_input, frozenset({"viewer", "seq", "events"})),
     "worker.release": (lambda m: Release(_name(m["viewer"], "viewer", MAX_VIEWER)), frozenset({"viewer"})),
+    "worker.alive": (lambda m: Alive(_name(m["viewer"], "viewer", MAX_VIEWER)), frozenset({"viewer"})),
     "worker.settings": (_settings, frozenset({"settings"})),
     "worker.link": (_link, frozenset({"viewer", "kbps"})),
     "worker.snapshot": (

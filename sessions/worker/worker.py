@@ -28,6 +28,7 @@ from .config import Config
 from .injector import Injector
 from .keyclock import KeyClock
 from .links import Links
+from .receipts import Receipts
 from .repairs import Repairs
 from .snapshots import Snapshots
 from .watchers import GRACE_S, LOST_S, Watchers
@@ -40,6 +41,7 @@ STATS_S = 2.0
 REST_S = 0.25
 """After so much rest the last frame's id is published, so that whoever missed it notices."""
 VIEWER_LOST_S = 30
+HOLD_S = 1.0
 _SIZE_AT = 12  # offset of width and height in a frame's header
 
 
@@ -61,6 +63,7 @@ class Worker:
         self._cursor: dict[str, Any] | None = None
         self._errands: set[asyncio.Task[None]] = set()
         self._links = Links(config.settings)
+        self._typed = asyncio.Event()
         self._watchers = Watchers(GRACE_S, LOST_S)
         self._key_frames = KeyClock()
         self.refused = 0
@@ -82,6 +85,7 @@ class Worker:
                     asyncio.create_task(self._repairs.run(), name="repairs"),
                     asyncio.create_task(self._watchers.run(self._engine.pause), name="watchers"),
                     asyncio.create_task(self._injector.run(), name="input"),
+                    asyncio.create_task(self._hold(), name="hold"),
                     asyncio.create_task(
                         self._bus.listen(messages.worker_group(self._session), self._receive), name="listen"
                     ),
@@ -108,7 +112,8 @@ class Worker:
             "auth": (config.auth_name, config.auth_data) if config.auth_name else None,
         }
         source = stack.enter_context(X11Source(**address))
-        self._injector = Injector(X11Input(**address))
+        receipts = Receipts(lambda event: self._errand(self._tell(event)))
+        self._injector = Injector(X11Input(**address), receipts.note)
         stack.callback(self._injector.close)
         self._engine = stack.enter_context(Engine(source, config.settings))
         thread = ThreadPoolExecutor(1, "snapshot")
@@ -238,7 +243,11 @@ class Worker:
         viewers = await self._bus.command("ZCOUNT", messages.viewers_key(self._session), oldest, "+inf")
         rates = self._meter.rates
         mode = self._engine.settings.mode
-        await self._tell({"type": "stats", "fps": rates.fps, "kbps": rates.kbps, "viewers": viewers, "mode": mode})
+        counters = self._engine.stats()
+        latency = [round(counters.latency_p50_ms, 2), round(counters.latency_p95_ms, 2)]
+        engine = {"latency_ms": latency, "dropped": counters.dropped}
+        stats = {"type": "stats", "fps": rates.fps, "kbps": rates.kbps, "viewers": viewers, "mode": mode}
+        await self._tell({**stats, "engine": engine})
 
     async def _release_lost_viewers(self) -> None:
         """Release what viewers hold, and what bounds them, whose web process died without saying so."""
@@ -295,8 +304,17 @@ class Worker:
         if settings != self._engine.settings:
             self._engine.update(**settings.as_dict())
 
+    async def _hold(self) -> None:
+        """While anybody holds a key or a button: release those whose web process died without saying so."""
+        while True:
+            await self._typed.wait()
+            await asyncio.sleep(HOLD_S)
+            if not self._injector.release_silent():
+                self._typed.clear()
+
     def _input(self, message: messages.Input) -> None:
         self._injector.put(message)
+        self._typed.set()
         if self._links.controlled_by(message.viewer):
             self._apply(self._links.settings)
 
@@ -318,6 +336,7 @@ class Worker:
 
     _handlers: dict[type[Any], Callable[[Worker, Any], None]] = {
         messages.Input: lambda self, message: self._input(message),
+        messages.Alive: lambda self, message: self._injector.alive(message.viewer),
         messages.Release: lambda self, message: self._injector.put(message),
         messages.Settings: lambda self, message: self._settings(message),
         messages.Link: lambda self, message: self._apply(self._links.set(message.viewer, message.kbps)),

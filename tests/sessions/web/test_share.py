@@ -238,3 +238,24 @@ def test_the_page_revokes(anna: User, as_user: Any, make_session: Any, redis_url
     assert "is revoked" in client.post(url, follow=True).content.decode()
     assert "already been revoked" in client.post(url, follow=True).content.decode()
     assert ask(made.link.pk, {"secret": made.secret}).status_code == 404
+
+
+@pytest.mark.parametrize(("kbps", "fps"), [(63, 0), (1_000_001, 0), (0, 241), (0, -1)])
+def test_a_bound_out_of_range_is_refused(anna: User, make_session: Any, kbps: int, fps: int) -> None:
+    session = make_session(anna)
+    with pytest.raises(ActionError, match="bound") as refused:
+        share(anna, session, max_kbps=kbps, max_fps=fps)
+    assert refused.value.code == "invalid-bound" and not session.share_links.exists()
+
+
+def test_the_owner_bounds_a_link_and_sees_it(anna: User, as_user: Any, make_session: Any) -> None:
+    session, client = make_session(anna), as_user(anna)
+    url = f"/s/{session.pk}/share/"
+    form = {"role": "viewer", "label": "Thin", "lifetime": "day", "max_kbps": "500", "max_fps": "10"}
+    assert client.post(url, form).status_code == 200
+    link = session.share_links.get()
+    assert (link.max_kbps, link.max_fps) == (500, 10)
+    page = client.get(url).content.decode()
+    assert "at most 500 kbit/s" in page and "at most 10 pictures a second" in page
+    client.post(url, {**form, "max_kbps": "5"})
+    assert session.share_links.count() == 1

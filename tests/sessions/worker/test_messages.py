@@ -85,6 +85,7 @@ def test_every_worker_message_is_taken() -> None:
     taken = [
         parse_worker_message({"type": "worker.input", "viewer": "ab12", "seq": 0, "events": GOOD_EVENTS}),
         parse_worker_message({"type": "worker.release", "viewer": "ab12"}),
+        parse_worker_message({"type": "worker.alive", "viewer": "ab12"}),
         parse_worker_message({"type": "worker.settings", "settings": {"mode": "jpeg", "framerate": 30}}),
         parse_worker_message({"type": "worker.snapshot", "viewer": "ab12", "bus": "f" * 32}),
         parse_worker_message(GOOD_REPAIR),
@@ -94,7 +95,7 @@ def test_every_worker_message_is_taken() -> None:
         parse_worker_message({"type": "worker.stop"}),
     ]
     assert [type(message).__name__ for message in taken] == [
-        "Input", "Release", "Settings", "Snapshot", "Repair", "Watch", "KeyFrames", "Cursor", "Stop",
+        "Input", "Release", "Alive", "Settings", "Snapshot", "Repair", "Watch", "KeyFrames", "Cursor", "Stop",
     ]  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from sessions.worker.messages import (
     pack_tiles,
     session_group,
     snapshots_group,
+    viewers_key,
     worker_group,
 )
 from stripeengine import wire
@@ -273,7 +274,19 @@ async def test_keys_of_a_viewer_nobody_has_seen_are_released(
         await ear.until(lambda: server.screen().root.query_pointer().mask & 1)
         pointer = server.screen().root.query_pointer()
         assert (pointer.root_x, pointer.root_y) == (40, 30)
-        await ear.until(lambda: not server.screen().root.query_pointer().mask & 1, timeout=15)
+        (told,) = await ear.until(lambda: [event for event in ear.events if event["type"] == "injected"])
+        assert (told["viewer"], told["seq"]) == ("gone", 1)
+        assert 0 <= time.monotonic() - told["injected_us"] / 1e6 < 30
+        # Two others: one is heard of again and again and keeps his key, one is not.
+        await ear.client.zadd(viewers_key(SESSION), {"here": time.time() + 60})
+        await ear.tell({"type": "worker.input", "viewer": "here", "seq": 1, "events": [["button", 0, True]]})
+        start = time.monotonic()
+        while server.screen().root.query_pointer().mask & 1:
+            await ear.tell({"type": "worker.alive", "viewer": "here"})
+            await asyncio.sleep(0.2)
+            assert time.monotonic() - start < 15
+        assert server.screen().root.query_pointer().mask & 0x100
+        await ear.until(lambda: not server.screen().root.query_pointer().mask & 0x100, timeout=15)
     server.close()
 
 
