@@ -9,7 +9,7 @@
 
 #define GROWTH (SE_MOTION_TILE - 1) /* lines by which a rectangle grows on each side: what the grid has cut off */
 #define SHARE 16          /* a further rectangle of a candidate saves at least that part of all it could */
-#define VAIN_MOST 4       /* tile searches in vain, after which only one in RETRY is made */
+#define VAIN_MOST 4       /* searches in vain, after which only one in RETRY goes beyond rows */
 #define RETRY 4
 #define WITNESSES 16     /* probes; where so many see nothing of any candidate, nothing has moved */
 #define CANDIDATES (2 * SE_MOTION_CANDIDATES + 2) /* a guess, rows, columns, tiles */
@@ -268,7 +268,13 @@ static void add_lines(struct search *search, bool horizontal)
 		add_candidate(search, found[i]);
 }
 
-/* Tile searches cost most and fail in every video: after a few in vain they become rare until one succeeds. */
+/* What is looked for beyond rows costs most and fails in every video and where pages are turned: after a few in vain it becomes
+ * rare until something is found. */
+static bool worth_more(struct se_motion *self)
+{
+	return self->vain < VAIN_MOST || ++self->calls % RETRY == 0;
+}
+
 static void add_tiles(struct search *search)
 {
 	struct se_motion *self = search->self;
@@ -276,8 +282,6 @@ static void add_tiles(struct search *search)
 	bool searched = false;
 
 	if (search->view.area.w < SE_MOTION_TILE || search->view.area.h < SE_MOTION_TILE)
-		return;
-	if (self->vain >= VAIN_MOST && ++self->calls % RETRY != 0)
 		return;
 	if (se_motion_search(&search->view, &vector, &searched))
 		add_candidate(search, vector);
@@ -298,8 +302,9 @@ static void gather_candidates(struct search *search)
 		add_candidate(search, guess);
 	if (search->best < enough)
 		add_lines(search, false);
-	if (search->best < half)
-		add_lines(search, true);
+	if (search->best >= half || !worth_more(search->self))
+		return;
+	add_lines(search, true);
 	if (search->best < half)
 		add_tiles(search);
 }
