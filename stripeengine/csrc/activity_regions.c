@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define ENTER 4.5            /* level: 6 changes in a sixth of a second, or 12 a second for longer */
+#define ENTER_WHOLE 2.6      /* the same where most of the picture changes at once: three changes in a tenth of a second */
 #define LEAVE 1.5
 #define ENTER_LITERALS 200   /* of 1000: less is cheaper losslessly at any rate */
 #define LEAVE_LITERALS 100
@@ -22,9 +23,22 @@
 #define SHRINK_US 3000000u
 #define SHRINK_PERCENT 80    /* of its area, below which a region shrinks */
 
+/* True if most of the picture changes again and again: each of its pictures sent by other means costs as much as a key frame. */
+static bool most_moves(const struct se_activity *self, uint64_t now)
+{
+	struct se_decay decay = { 0, 1 };
+	int count = self->columns * self->rows, moving = 0;
+
+	for (int i = 0; i < count; i++)
+		moving += self->tiles[i].level > 0 && self->tiles[i].literals >= ENTER_LITERALS &&
+		          se_tile_level(&self->tiles[i], now, &decay) >= ENTER_WHOLE;
+	return moving * 100 > count * WHOLE_PERCENT;
+}
+
 static void update_tiles(struct se_activity *self, uint64_t now)
 {
 	struct se_decay decay = { 0, 1 };
+	double enter = most_moves(self, now) ? ENTER_WHOLE : ENTER;
 
 	for (int i = 0; i < self->columns * self->rows; i++) {
 		struct se_tile *tile = &self->tiles[i];
@@ -36,7 +50,7 @@ static void update_tiles(struct se_activity *self, uint64_t now)
 		if (tile->active)
 			tile->active = level >= LEAVE && tile->literals >= LEAVE_LITERALS && now < tile->changed + SE_ACTIVITY_LEAVE_US;
 		else
-			tile->active = level >= ENTER && tile->literals >= ENTER_LITERALS && now < tile->changed + SE_ACTIVITY_LEAVE_US;
+			tile->active = level >= enter && tile->literals >= ENTER_LITERALS && now < tile->changed + SE_ACTIVITY_LEAVE_US;
 	}
 }
 
@@ -189,10 +203,10 @@ static void assign(struct se_activity *self, const struct se_rect *wishes, int c
 }
 
 /* How long a wish must stand. Shrinking saves a little; growing, more; opening, much. */
-static uint64_t patience(const struct se_activity_slot *slot, struct se_rect wish)
+static uint64_t patience(const struct se_activity *self, const struct se_activity_slot *slot, struct se_rect wish)
 {
-	if (!slot->live)
-		return OPEN_US;
+	if (!slot->live) /* the whole picture cannot turn out to be too little */
+		return wish.w == self->width && wish.h == self->height ? 0 : OPEN_US;
 	if (!contains(slot->rect, wish))
 		return GROW_US;
 	if (((wish.x ^ slot->rect.x) | (wish.y ^ slot->rect.y)) & 1) /* what began it was more than the video */
@@ -200,7 +214,7 @@ static uint64_t patience(const struct se_activity_slot *slot, struct se_rect wis
 	return se_rect_area(wish) * 100 < se_rect_area(slot->rect) * SHRINK_PERCENT ? SHRINK_US : UINT64_MAX;
 }
 
-static void update_slot(struct se_activity_slot *slot, struct se_rect wish, uint64_t now)
+static void update_slot(const struct se_activity *self, struct se_activity_slot *slot, struct se_rect wish, uint64_t now)
 {
 	uint64_t wait;
 	bool shrinking;
@@ -209,7 +223,7 @@ static void update_slot(struct se_activity_slot *slot, struct se_rect wish, uint
 		*slot = (struct se_activity_slot){ 0 };
 		return;
 	}
-	wait = patience(slot, wish);
+	wait = patience(self, slot, wish);
 	if (wait == UINT64_MAX) {
 		slot->wish = wish;
 		slot->wished = slot->first_wished = 0;
@@ -250,7 +264,7 @@ int se_activity_regions(struct se_activity *self, uint64_t now, struct se_rect o
 	update_tiles(self, now);
 	assign(self, wishes, find_wishes(self, wishes), assigned);
 	for (int i = 0; i < SE_ACTIVITY_REGIONS; i++)
-		update_slot(&self->slots[i], assigned[i], now);
+		update_slot(self, &self->slots[i], assigned[i], now);
 	keep_disjoint(self);
 	for (int i = 0; i < SE_ACTIVITY_REGIONS; i++) {
 		out[i] = self->slots[i].live ? self->slots[i].rect : (struct se_rect){ 0, 0, 0, 0 };

@@ -101,6 +101,25 @@ static void check_others(void)
 	se_activity_free(self);
 }
 
+/* A video as large as the screen is found with its third picture, for each one before costs as much as a key frame; two pictures in
+ * a row, a slow slide show, or as much text, are none. */
+static void check_whole_at_once(void)
+{
+	struct se_rect whole = { 0, 0, 1920, 1080 };
+	struct se_activity *self = open_grid(1920, 1080);
+	uint64_t now = START;
+
+	now = play(self, whole, PHOTO, 30, 0, 60, now);
+	CHECK(se_rect_empty(regions[0]), "two pictures are a video");
+	now = play(self, whole, PHOTO, 2, 0, 5000, now + 3000000u);
+	CHECK(se_rect_empty(regions[0]), "a slide show");
+	now = play(self, whole, TEXT, 30, 0, 1000, now + 3000000u);
+	CHECK(se_rect_empty(regions[0]), "a terminal");
+	play(self, whole, PHOTO, 30, 0, 90, now + 3000000u);
+	CHECK(is(regions[0], 0, 0, 1920, 1080), "%d,%d %dx%d", regions[0].x, regions[0].y, regions[0].w, regions[0].h);
+	se_activity_free(self);
+}
+
 /* Two videos, two indices; a third has none. Each keeps its index when the other one ends. */
 static void check_two(void)
 {
@@ -277,6 +296,7 @@ void test_activity(void)
 	check_video(24, 3);
 	check_video(18, 0);
 	check_others();
+	check_whole_at_once();
 	check_two();
 	check_whole();
 	check_opening();
