@@ -78,6 +78,7 @@ PRESETS: Final[tuple[Mapping[str, Any], ...]] = (
         "settings": {
             "mode": "auto",
             "chroma": "444",
+            "colour_range": "full",
             "jpeg_quality": 88,
             "h264_crf": 20,
             "repair_delay_ms": 120,

@@ -32,7 +32,7 @@ def test_a_new_site_has_templates_and_presets(db: None) -> None:
         preset.engine_settings()
     assert all(p.engine_settings().mode == "auto" for p in presets)
     colours = QualityPreset.objects.get(name="True colours").engine_settings()
-    assert (colours.mode, colours.chroma) == ("auto", "444")
+    assert (colours.mode, colours.chroma, colours.colour_range) == ("auto", "444", "full")
     assert SessionTemplate.objects.get(slug="chromium").network == "internet"
     for template in SessionTemplate.objects.all():
         shlex.split(template.command)
