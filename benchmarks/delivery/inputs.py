@@ -21,6 +21,7 @@ from benchmarks.workloads.terminal import KEYS_PER_SECOND, typing
 VIEWERS, TICKS = 20, 30
 EVENTS_PER_SECOND = 40
 IDLE, ACTIVE = 8, 4
+STAGES = ("encoded", "published", "relayed", "received", "committed")
 
 
 class Listener:
@@ -60,17 +61,21 @@ def inputs(short: bool) -> Figures:
         painter.order(f"tick {TICKS}")
         listener = Listener(worker.display)
         time.sleep(1)
+        owner.order("mark")
         sent: dict[tuple[int, int], int] = {}
         for number in range(int(seconds * EVENTS_PER_SECOND)):
             time.sleep(generator.random() * 2 / EVENTS_PER_SECOND)
             place = 100 + number % 800, 100 + number // 800
             sent[place] = owner.order("input", viewer=first, events=[["move", *place]])["sent_us"]
         time.sleep(0.5)
+        [counts] = owner.counts(first)
         delays = [listener.seen[place] - at for place, at in sent.items() if place in listener.seen]
     return {
         "p95_ms": p95_ms(delays),
         "median_ms": median_ms(delays),
         "arrived_share": len(delays) / len(sent),
+        **{f"{stage}_ms": median_ms(counts[stage]) for stage in STAGES},
+        **{f"{stage}_p95_ms": p95_ms(counts[stage]) for stage in STAGES},
     }
 
 

@@ -1,7 +1,7 @@
 """A worker without a screen: frames of one size at one rate, for what the web tier costs alone.
 
-``python -m benchmarks.delivery.publisher REDIS_URL SESSION BYTES FPS``. Answers snapshot requests with an all black
-picture. It publishes what an engine would: one message a frame through the worker's own `Bus`. Ends with its input.
+``python -m benchmarks.delivery.publisher REDIS_URL SESSION BYTES FPS``. Answers requests for snapshots and repairs with
+black. It publishes what an engine would: one message a frame through the worker's own `Bus`. Ends with its input.
 """
 
 from __future__ import annotations
@@ -31,11 +31,24 @@ def snapshot(number: int) -> bytes:
     return pack(wire.SNAPSHOT, number, (wire.fill_op((0, 0, *SIZE), 0),), b"")
 
 
-def pack(kind: int, number: int, ops: tuple[wire.Op, ...], payloads: bytes) -> bytes:
+def repair(number: int, wanted: messages.Repair) -> bytes:
+    """Return a repair of the tiles that a viewer lacks."""
+    columns = -(-wanted.width // messages.TILE)
+    ops = []
+    for bit in range(wanted.tiles.bit_length()):
+        if wanted.tiles >> bit & 1:
+            x, y = bit % columns * messages.TILE, bit // columns * messages.TILE
+            place = x, y, min(messages.TILE, wanted.width - x), min(messages.TILE, wanted.height - y)
+            ops.append(wire.fill_op(place, 0))
+    return pack(wire.SNAPSHOT, number, tuple(ops), b"", wire.PARTIAL)
+
+
+def pack(kind: int, number: int, ops: tuple[wire.Op, ...], payloads: bytes, flags: int = 0) -> bytes:
     """Return a message with both times stamped now."""
     now = monotonic_us()
     return wire.pack_message(
         kind=kind,
+        flags=flags,
         epoch=EPOCH,
         frame_id=number,
         width=SIZE[0],
@@ -63,11 +76,15 @@ async def publish(url: str, session: str, size: int, fps: float) -> None:
         except messages.MessageError:
             return
         if isinstance(message, messages.Snapshot):
-            group = messages.snapshots_group(session, message.bus)
-            head = snapshot_head({message.viewer: getattr(message, "token", 0)})
-            task = asyncio.create_task(bus.publish_frames(group, head, snapshot(number)))
-            errands.add(task)
-            task.add_done_callback(errands.discard)
+            answer, token = snapshot(number), 0
+        elif isinstance(message, messages.Repair):
+            answer, token = repair(number, message), message.token
+        else:
+            return
+        group, head = messages.snapshots_group(session, message.bus), snapshot_head({message.viewer: token})
+        task = asyncio.create_task(bus.publish_frames(group, head, answer))
+        errands.add(task)
+        task.add_done_callback(errands.discard)
 
     tasks = [asyncio.create_task(bus.keep()), asyncio.create_task(bus.listen(messages.worker_group(session), receive))]
     await up.wait()

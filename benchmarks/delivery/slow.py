@@ -57,7 +57,7 @@ def slow(short: bool) -> Figures:
         "memory_mb": memory / 3,
         "age_s": _seconds(percentile(ages, 0.95)),
         "age_max_s": _seconds(percentile(ages, 1)),
-        "pictures_256": float(len(ages)),
+        "age_median_s": _seconds(percentile(ages, 0.5)),
         "exact_256_s": exact[thin],
         "exact_stalled_s": exact[halting],
         "undecodable": float(state["undecodable"]),
