@@ -91,7 +91,7 @@ export class Pipeline {
     if (connection.state !== "open") return;
     const seq = connection.nextSeq();
     connection.send(buildInput(seq, events));
-    this.#timeline.sent(seq, performance.now());
+    this.#timeline.sent(seq, events, performance.now());
     connection.probe();
   }
 

@@ -27,6 +27,10 @@ const MOST_INPUTS = 256;
 const MOST_FRAMES = 64;
 /** An answer to an input that takes longer is none. */
 const REACTION_MS = 1000;
+/** Inputs this close behind each other took the same way. */
+const TOGETHER_MS = 250;
+/** ... give or take this. */
+const SLACK_MS = 3;
 const PLAUSIBLE_MS = 60_000;
 
 /**
@@ -38,12 +42,16 @@ export class Timeline {
   #clock;
   /** @type {Map<Stage, number[]>} */
   #samples = new Map();
-  /** When inputs of this connection were sent, by seq. @type {Map<number, number>} */
+  /** Inputs of this connection by seq: when they were sent, and whether something may come of them on the screen.
+   * @type {Map<number, {sent: number, draws: boolean}>} */
   #inputs = new Map();
   /** Captures of the newest frames, µs, oldest first. @type {number[]} */
   #captures = [];
-  /** Injected, and not answered by a frame so far: µs. */
-  #unanswered = 0;
+  /** Injected and not answered by a frame so far: when, on our clock, and how long its way was.
+   * @type {{seq: number, at: number, way: number, slack: number} | null} */
+  #unanswered = null;
+  /** Newest input whose answer has been looked for. */
+  #answered = 0;
   /** Commits that have not gone to the display. @type {Commit[]} */
   #undisplayed = [];
   /** From the change to the display, ms, of the newest frames. @type {number[]} */
@@ -61,16 +69,18 @@ export class Timeline {
     this.#inputs.clear();
     this.#undisplayed = [];
     this.#captures = [];
-    this.#unanswered = 0;
+    this.#unanswered = null;
+    this.#answered = 0;
     this.relayMs = 0;
   }
 
   /**
    * @param {number} seq of an input message that is sent now
+   * @param {import("./protocol.js").InputEvent[]} events
    * @param {number} now
    */
-  sent(seq, now) {
-    this.#inputs.set(seq, now);
+  sent(seq, events, now) {
+    this.#inputs.set(seq, { sent: now, draws: events.some(mayDraw) });
     if (this.#inputs.size > MOST_INPUTS) this.#inputs.delete(/** @type {number} */ (this.#inputs.keys().next().value));
   }
 
@@ -78,12 +88,22 @@ export class Timeline {
    * @param {{seq: number, received_us: number, injected_us: number}} message
    */
   injected({ seq, received_us: receivedUs, injected_us: injectedUs }) {
-    const sent = this.#inputs.get(seq);
-    if (sent === undefined) return;
-    this.#add("send", minus(this.#clock.toClient(receivedUs), sent));
+    const input = this.#inputs.get(seq);
+    if (input === undefined) return;
+    this.#add("send", minus(this.#clock.toClient(receivedUs), input.sent));
     this.#add("inject", (injectedUs - receivedUs) / 1000);
-    this.#unanswered = injectedUs;
-    this.#answer();
+    const way = minus(this.#clock.toClient(injectedUs), input.sent);
+    if (way === null) return;
+    // The newest is often a release, of which nothing comes; the press before it has gone the same way.
+    for (let press = seq; press > this.#answered; press--) {
+      const { sent, draws } = this.#inputs.get(press) ?? { sent: -Infinity, draws: false };
+      if (input.sent - sent > TOGETHER_MS) return;
+      if (!draws) continue;
+      this.#answered = press;
+      this.#unanswered = { seq: press, at: sent + way, way, slack: press === seq ? 0 : SLACK_MS };
+      this.#answer();
+      return;
+    }
   }
 
   /** @param {Commit} commit that has been told; it is on the canvas, not yet on the display */
@@ -122,14 +142,16 @@ export class Timeline {
     return { stages: known.map((stage) => ({ stage, ms: this.#median(stage) })), history: [...this.#history] };
   }
 
-  /** The first frame that was captured after an input is what came of it. */
+  /** The first frame that was captured after an input is what came of it, unless another input came in between. */
   #answer() {
-    if (this.#unanswered === 0) return;
-    const capture = this.#captures.find((us) => us >= this.#unanswered);
+    if (this.#unanswered === null) return;
+    const { seq, at, way, slack } = this.#unanswered;
+    const captures = this.#captures.map((us) => this.#clock.toClient(us) ?? -Infinity);
+    const capture = captures.find((ms) => ms >= at - slack);
     if (capture === undefined) return;
-    const ms = (capture - this.#unanswered) / 1000;
-    if (ms <= REACTION_MS) this.#add("react", ms);
-    this.#unanswered = 0;
+    this.#unanswered = null;
+    const doubtful = [...this.#inputs].some(([other, { sent, draws }]) => other > seq && draws && sent + way <= capture);
+    if (!doubtful && capture - at <= REACTION_MS) this.#add("react", Math.max(capture - at, 0));
   }
 
   /**
@@ -149,6 +171,12 @@ export class Timeline {
     const sorted = [.../** @type {number[]} */ (this.#samples.get(stage))].sort((a, b) => a - b);
     return sorted[sorted.length >> 1];
   }
+}
+
+/** @param {import("./protocol.js").InputEvent} event */
+function mayDraw(event) {
+  if (event[0] === "key" || event[0] === "button") return event[event.length - 1] === true;
+  return event[0] === "text" || event[0] === "wheel";
 }
 
 /**

@@ -1,7 +1,7 @@
 """A server for the viewer page: pages and modules over HTTP, and a WebSocket that a test drives by hand.
 
 Threads: one for HTTP, one that accepts sockets, one a connection. What arrives is kept in `FakeServer.received`,
-with the time (s since 1970) as ``received_at``.
+and of input when it did (s since 1970) in ``input_times``.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ class FakeServer:
         self.policy = POLICY
         self.tickets: list[dict[str, Any]] = []
         self.received: list[dict[str, Any]] = []
+        self.input_times: list[float] = []
         self.connections: list[ServerConnection] = []
         handler = type("Handler", (_PageHandler,), {"server_state": self})
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -117,7 +118,9 @@ class FakeServer:
         try:
             for text in connection:
                 message = json.loads(text)
-                self.received.append(message | {"received_at": time.time()})
+                self.received.append(message)
+                if message["type"] == "input":
+                    self.input_times.append(time.time())
                 if message["type"] == "hello":
                     self._greet(connection)
                 elif message["type"] == "ping":

@@ -33,6 +33,11 @@ function commit(server, at, changes) {
   };
 }
 
+/** @type {import("../../../static/core/protocol.js").InputEvent[]} */
+const PRESS = [["key", "KeyA", "a", true]];
+/** @type {import("../../../static/core/protocol.js").InputEvent[]} */
+const RELEASE = [["key", "KeyA", "a", false]];
+
 /** @param {Timeline} timeline */
 const stages = (timeline) => timeline.read().stages.map(({ stage, ms }) => [stage, Math.round(ms * 10) / 10]);
 
@@ -51,7 +56,7 @@ test("the stages of a frame add up to its age", () => {
 for (const order of ["the frame comes first", "the word comes first"]) {
   test(`an input's way: ${order}`, () => {
     const { timeline, server } = makeTimeline();
-    timeline.sent(7, 90);
+    timeline.sent(7, PRESS, 90);
     const injected = { seq: 7, received_us: server(95), injected_us: server(97) };
     timeline.committed(commit(server, 92));
     if (order === "the word comes first") timeline.injected(injected);
@@ -62,11 +67,33 @@ for (const order of ["the frame comes first", "the word comes first"]) {
   });
 }
 
+test("the answer to a press is found though its release is what was told", () => {
+  const { timeline, server } = makeTimeline();
+  timeline.sent(1, PRESS, 90);
+  timeline.sent(2, RELEASE, 96);
+  timeline.committed(commit(server, 104));
+  timeline.injected({ seq: 2, received_us: server(101), injected_us: server(103) });
+  assert.deepEqual(stages(timeline), [["send", 5], ["inject", 2], ["react", 7]]);
+  timeline.sent(3, RELEASE, 200);
+  timeline.committed(commit(server, 300));
+  timeline.injected({ seq: 3, received_us: server(205), injected_us: server(207) });
+  assert.equal(stages(timeline)[2][1], 7, "nothing comes of a release");
+});
+
+test("a frame that may answer either of two inputs answers none", () => {
+  const { timeline, server } = makeTimeline();
+  timeline.sent(1, PRESS, 90);
+  timeline.injected({ seq: 1, received_us: server(95), injected_us: server(97) });
+  timeline.sent(2, PRESS, 150);
+  timeline.committed(commit(server, 170));
+  assert.ok(!stages(timeline).some(([stage]) => stage === "react"));
+});
+
 test("what is impossible or unanswered is left out", () => {
   const { timeline, server } = makeTimeline();
   timeline.injected({ seq: 3, received_us: server(95), injected_us: server(97) });
   assert.deepEqual(stages(timeline), [], "an input of another connection");
-  timeline.sent(1, 90);
+  timeline.sent(1, PRESS, 90);
   timeline.injected({ seq: 1, received_us: server(-500), injected_us: server(97) });
   timeline.committed(commit(server, 5000));
   assert.deepEqual(stages(timeline), [["inject", 597]], "a clock that is not the same, and an answer that is none");
@@ -79,7 +106,7 @@ test("what is impossible or unanswered is left out", () => {
 test("medians of the newest samples, in bounded memory", () => {
   const { timeline, server } = makeTimeline();
   for (let i = 0; i < 5000; i++) {
-    timeline.sent(i, i);
+    timeline.sent(i, PRESS, i);
     timeline.committed(commit(server, i, { encodeUs: i < 4980 ? 9000 : 2000 }));
     if (i % 3 === 0) timeline.presented(performance.timeOrigin + i + 20);
   }
