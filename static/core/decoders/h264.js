@@ -3,7 +3,7 @@
  *
  * Decoding starts in frame order, pictures arrive when the browser has them. A delta frame without its key frame, or
  * after a failure, is refused until the next key frame. When a hardware decoder fails before its first picture the
- * same access units are given to a software decoder, and software it stays.
+ * same access units are given to a software decoder, and software it stays. So it is with a decoder that does not answer.
  */
 
 import { DecodeError } from "./patch.js";
@@ -13,9 +13,12 @@ import { DecodeError } from "./patch.js";
  * @typedef {import("../protocol.js").Message} Message
  * @typedef {import("./patch.js").Patch} Patch
  * @typedef {import("./patch.js").Decoder} Decoder
- * @typedef {{timestamp: number, key: boolean, data: Uint8Array,
+ * @typedef {{timestamp: number, key: boolean, data: Uint8Array, since: number,
  *   resolve: (frame: VideoFrame) => void, reject: (error: Error) => void}} Pending
  */
+
+/** A decoder that owes a picture for so long hangs: frames have given up waiting for it after 500 ms. */
+const STUCK_MS = 1500;
 
 /** @implements {Decoder} */
 export class H264Decoder {
@@ -25,6 +28,11 @@ export class H264Decoder {
   codec = "";
   /** @type {HardwareAcceleration} */
   acceleration = "no-preference";
+
+  /** @param {() => number} [now] ms */
+  constructor(now = () => performance.now()) {
+    this.now = now;
+  }
 
   /**
    * @param {Op} op
@@ -36,6 +44,7 @@ export class H264Decoder {
     const codec = op.key ? readCodec(op.payload) : null;
     if (op.key && codec === null) throw new DecodeError("H.264 key frame without SPS");
     let stream = this.#streams.get(op.stream);
+    stream?.checkAlive();
     if (codec !== null) {
       this.codec = codec;
       const fits = stream?.usable && stream.codec === codec && stream.width === op.pw && stream.height === op.ph;
@@ -108,10 +117,18 @@ class StreamDecoder {
    */
   decode(data, key, timestamp) {
     return new Promise((resolve, reject) => {
-      const pending = { timestamp, key, data, resolve, reject };
+      const pending = { timestamp, key, data, since: this.#owner.now(), resolve, reject };
       this.#pending.push(pending);
       this.#submit(pending);
     });
+  }
+
+  /** Give a decoder up that does not answer; the next key frame gets one in software. */
+  checkAlive() {
+    if (!this.usable || this.#pending.length === 0) return;
+    if (this.#owner.now() - this.#pending[0].since < STUCK_MS) return;
+    this.#owner.acceleration = "prefer-software";
+    this.close();
   }
 
   /** Let the pictures that are on their way arrive, then close: another decoder has taken over. */

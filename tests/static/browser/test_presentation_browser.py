@@ -81,8 +81,7 @@ def acked(server: FakeServer) -> int:
     return max((int(ack["frame"]) for ack in server.texts("ack")), default=0)
 
 
-@pytest.mark.parametrize("smooth", [True, False], ids=["smooth", "at-once"])
-@pytest.mark.parametrize("worker", [True, False], ids=["worker", "main-thread"])
+@pytest.mark.parametrize(("worker", "smooth"), [(True, False), (False, True)], ids=["worker", "main-thread-smooth"])
 def test_no_display_ever_sees_half_a_frame(page: Page, server: FakeServer, worker: bool, smooth: bool) -> None:
     server.config = {"worker": worker}
     page.add_init_script(f"localStorage.setItem('stripedesk.smooth', '{str(smooth).lower()}')")

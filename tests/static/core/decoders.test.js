@@ -196,6 +196,29 @@ test("hardware that fails at once gives way to software, without losing a pictur
     await assert.rejects(again, /hardware/);
   }));
 
+test("a decoder that does not answer is given up, and the next key frame gets one in software", () =>
+  withFakeCodec(async () => {
+    let time = 0;
+    const decoder = new H264Decoder(() => time);
+    const { op, message } = firstOp("h264-420.1.bin");
+    const key = decoder.decode(op, message);
+    await Promise.resolve();
+    time = 1499;
+    const delta = decoder.decode({ ...op, key: false }, { ...message, frameId: 9 });
+    await Promise.resolve();
+    assert.equal(decoder.isLost(op.stream), false);
+    time = 1500;
+    const refused = decoder.decode({ ...op, key: false }, { ...message, frameId: 10 });
+    for (const lost of [key, delta]) await assert.rejects(lost, /closed/);
+    await assert.rejects(refused, /without its key frame/);
+    assert.ok(decoder.isLost(op.stream));
+    decoder.decode(op, { ...message, frameId: 11 }).catch(() => {});
+    await Promise.resolve();
+    const [stuck, next] = FakeVideoDecoder.made;
+    assert.deepEqual([stuck.state, next.config.hardwareAcceleration], ["closed", "prefer-software"]);
+    assert.equal(decoder.isLost(op.stream), false);
+  }));
+
 test("scaling keeps flat colour flat and the size asked for", () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 9 }), fc.nat(), (w, h, colour) => {
