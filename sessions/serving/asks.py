@@ -14,6 +14,9 @@ AIM_S = 0.35
 REFINE_S = 0.2
 LEAST_REFINE = 8192
 """Bytes of a picture's better part, at least: less is not worth a message."""
+LEAST_REFINED = 8
+"""Tiles of it, at least."""
+GROWTH = 4
 LEAST_TILES = 4
 """From so many tiles on an answer tells what they cost."""
 
@@ -26,8 +29,8 @@ class Tier(NamedTuple):
     cost: float
 
 
-EXACT, COARSE, HALF, QUARTER = range(4)
-TIERS = (Tier(1, 0, 3000), Tier(1, 70, 1200), Tier(2, 70, 400), Tier(4, 60, 130))
+EXACT, COARSE, HALF, QUARTER, LEAST = range(5)
+TIERS = (Tier(1, 0, 1500), Tier(1, 70, 800), Tier(2, 70, 250), Tier(4, 60, 60), Tier(4, 25, 25))
 
 
 class Ask(NamedTuple):
@@ -67,13 +70,17 @@ class Costs:
     def choose(self, tiles: int, bytes_per_s: float, moving: bool) -> int:
         """Return the best tier that so many tiles may have; ``moving``: they change again at once."""
         count = tiles.bit_count()
-        for tier in range(COARSE if moving else EXACT, QUARTER):
+        for tier in range(COARSE if moving else EXACT, LEAST):
             if count * self._cost[tier] <= bytes_per_s * AIM_S:
                 return tier
-        return QUARTER
+        return LEAST
 
-    def refine(self, tiles: int, bytes_per_s: float) -> int:
-        """Return which of ``tiles`` to ask for as good as everybody's."""
+    def refine(self, tiles: int, bytes_per_s: float, in_time: int) -> int:
+        """Return which of ``tiles`` to ask for as good as everybody's.
+
+        ``in_time``: bytes that were last acknowledged in time; a link that has recovered carries more.
+        """
         if bytes_per_s == float("inf"):
             return tiles
-        return first(tiles, max(1, int(max(LEAST_REFINE, bytes_per_s * REFINE_S) / self._cost[EXACT])))
+        size = max(LEAST_REFINE, bytes_per_s * REFINE_S, GROWTH * in_time)
+        return first(tiles, max(LEAST_REFINED, int(size / self._cost[EXACT])))

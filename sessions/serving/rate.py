@@ -43,6 +43,8 @@ class Rate:
     def __init__(self) -> None:
         self.bytes_per_s = 0.0
         """0: not known."""
+        self.in_time = 0
+        """Bytes that the newest acknowledgement was in time for; 0 if it was late."""
         self._delivered = 0
         self._any = _Least()
         self._small = _Least()
@@ -72,6 +74,7 @@ class Rate:
         late = delay > self.base * LATE_FACTOR + LATE_S
         gained = self._delivered - stamp.delivered
         sample = gained / delay
+        self.in_time = 0 if late else gained
         if late and gained > LEAST_SAMPLE:
             self.bytes_per_s = (self.bytes_per_s + sample) / 2 if self.bytes_per_s else sample
         elif not late and self.bytes_per_s:

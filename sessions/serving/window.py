@@ -336,6 +336,7 @@ class FrameWindow:
             self._costs.learn(due.tier, due.tiles.bit_count(), size)
             self.counts["repairs"] += 1
         else:
+            self._costs.learn(EXACT, due.answer.covers.bit_count(), size)
             self.counts["snapshots"] += 1
         self.flight.sent(number, size, now, serial=self.flight.serial)
         self.caps.spend(size, now)
@@ -375,7 +376,9 @@ class FrameWindow:
         speed = min(self.flight.rate.bytes_per_s or float("inf"), self.caps.bytes_per_s)
         if not references.missed:
             self._hold_off(now, PULL_INTERVAL_S)
-            return self._new_ask(False, self._costs.refine(references.inexact, speed), EXACT, now)
+            return self._new_ask(
+                False, self._costs.refine(references.inexact, speed, self.flight.rate.in_time), EXACT, now
+            )
         moving = references.take_video_lost()
         self._lacked_at = now
         self._hold_off(now, STILL_INTERVAL_S if self.phase is Phase.PUSH else PULL_INTERVAL_S)

@@ -2,7 +2,7 @@
 
 Runs on the event loop; the encode blocks in the snapshots' thread. What is asked for is cut along a fixed grid of
 cells, so that viewers who lack nearly the same share pieces; a piece is kept for a while and serves until a frame
-touches it. Batches are at least `BATCH_S` apart, so any number of slow viewers costs a bounded number of encodes.
+touches it. Batches are `BATCH_S` apart, so any number of slow viewers costs a bounded number of encodes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ MOST_WAITING = 512
 MOST_BYTES = 8 * 1024 * 1024
 """Of pieces that are kept."""
 KEEP_S = 3.0
-BATCH_S = 0.05
+BATCH_S = {1: 0.05, 2: 0.2, 4: 0.4}
+"""Between two batches, by how much is shrunk: who asks for few pixels waits for seconds anyway, on thin links."""
 OVERTAKES_S = 0.5
 """A repair that has overtaken a frame waits so long for it."""
 MOST_LOGGED = 256
@@ -97,29 +98,29 @@ class Repairs:
     async def run(self) -> None:
         """Serve requests until cancelled."""
         loop = asyncio.get_running_loop()
+        free_at = dict.fromkeys(BATCH_S, 0.0)
         while True:
-            if not self._pieces:
-                await self._wake.wait()
+            waits = [free_at[wanted.shrink] for wanted in self._waiting.values()]
+            until = min(waits) if waits else loop.time() + KEEP_S if self._pieces else None
             try:
-                async with asyncio.timeout(KEEP_S):
+                async with asyncio.timeout_at(until):
                     await self._wake.wait()
             except TimeoutError:
                 pass
             self._wake.clear()
-            self._expire(loop.time())
-            waiting, self._waiting = list(self._waiting.values()), {}
-            groups: dict[tuple[int, int, int, int], list[Repair]] = {}
-            for wanted in waiting:
-                groups.setdefault((wanted.width, wanted.height, wanted.shrink, wanted.quality), []).append(wanted)
-            for group in groups.values():
+            now = loop.time()
+            self._expire(now)
+            due = [wanted for wanted in self._waiting.values() if free_at[wanted.shrink] <= now]
+            for group in _alike(due):
+                for wanted in group:
+                    del self._waiting[wanted.bus, wanted.viewer]
+                free_at[group[0].shrink] = now + BATCH_S[group[0].shrink]
                 try:
                     await self._serve(group)
                 except BusLost:
                     pass  # who asked will ask again
                 except EngineError as error:
                     logger.warning("no repair could be made: %s", error)
-            if waiting:
-                await asyncio.sleep(BATCH_S)
 
     async def _serve(self, group: list[Repair]) -> None:
         """Answer requests that are alike but for their tiles."""
@@ -231,6 +232,14 @@ class Repairs:
         self._log.clear()
         self._bytes = 0
         self._grid = Grid(1, 1)
+
+
+def _alike(requests: Iterable[Repair]) -> Iterable[list[Repair]]:
+    """Return the requests in groups that differ in tiles and viewers alone."""
+    groups: dict[tuple[int, int, int, int], list[Repair]] = {}
+    for wanted in requests:
+        groups.setdefault((wanted.width, wanted.height, wanted.shrink, wanted.quality), []).append(wanted)
+    return groups.values()
 
 
 def _share(grid: Grid, group: list[Repair]) -> list[list[Key]]:

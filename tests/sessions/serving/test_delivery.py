@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from sessions.serving.asks import QUARTER, TIERS
+from sessions.serving.asks import LEAST, TIERS
 from sessions.serving.window import MOST_BYTES, MOST_KEPT, Phase
 from tests.sessions.serving.fixtures_delivery import World
 
@@ -220,5 +220,5 @@ def test_a_slow_viewer_sees_few_new_pictures_and_all_of_it_when_the_screen_rests
         if step == 60 * 6 + 30:
             assert world.has_all(viewer), "exact a second after the screen rests"
         world.pass_time(1 / 60)
-    assert rested and shrunk == TIERS[QUARTER].shrink
+    assert rested and shrunk == TIERS[LEAST].shrink
     assert max(ages[5:]) < 1.5 and viewer.window.dropped["behind"] > 100

@@ -218,7 +218,25 @@ async def test_many_who_ask_one_after_another_cost_a_bounded_number_of_encodes()
             repairs.request(ask(f"v{number}", GRID.all))
             await asyncio.sleep(0.005)
         await until(lambda: len(studio.answers()) == 60)
-        assert len(studio.calls) <= (loop.time() - start) / repairs_module.BATCH_S + 2
+        assert len(studio.calls) <= (loop.time() - start) / repairs_module.BATCH_S[1] + 2
+
+
+async def test_thin_links_share_encodes_though_they_ask_at_different_times() -> None:
+    async with serving() as (studio, repairs):
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        for number in range(40):
+            draw(studio, repairs, (0, 0, *SIZE))
+            repairs.request(ask(f"v{number % 10}", GRID.all, shrink=4, quality=60))
+            if number == 20:
+                repairs.request(ask("fast", 1))  # nobody waits for another kind
+                before = loop.time()
+                await until(lambda: "fast" in studio.answers())
+                assert loop.time() - before < 0.3
+            await asyncio.sleep(0.02)
+        await until(lambda: len(studio.answers()) == 11)
+        encodes = [shrink for _, shrink, _ in studio.calls if shrink == 4]
+        assert len(encodes) <= (loop.time() - start) / repairs_module.BATCH_S[4] + 2
 
 
 # ---- who looks, and key frames -----------------------------------------------------------------------------------
