@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from ..tiles import Grid, first
 
-AIM_S = 0.35
+AIM_S = 0.3
 REFINE_S = 0.2
-LEAST_REFINE = 8192
+LEAST_REFINE = 16384
 """Bytes of a picture's better part, at least: less is not worth a message."""
 LEAST_REFINED = 8
 """Tiles of it, at least."""
