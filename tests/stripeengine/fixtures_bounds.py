@@ -8,8 +8,8 @@ averaging and libjpeg's triangle filter do to the source's own chroma, which is 
 left for rounding between the steps.
 
 H.264. A rate factor promises no quantiser: x264 chooses it by the complexity of this picture and of those before it.
-So the bound is relative: the error of the same pixels encoded alone by the reference pipeline, times 4 for another
-history of the rate control (3.2 is the most seen), and at most 90 levels, which is more than the coarsest quantiser
+So the bound is relative: the error of the same pixels encoded alone by the reference pipeline, times 5 for another
+history of the rate control (4.1 is the most seen), and at most 90 levels, which is more than the coarsest quantiser
 costs noise (74, as grey). It is tight enough for what it is to catch: noise in the wrong place is 104 levels off, and
 smooth pictures in the wrong place or with the wrong colours pass it many times.
 """
@@ -106,7 +106,7 @@ def h264_bound(source: Pixels, crf: int, chroma: str, colour: Colour) -> float:
     size = (padded.shape[1], padded.shape[0])
     payload = VideoEncoder(*size, crf, chroma, colour).encode(padded, key=True)
     decoded = VideoStream().decode(payload, *size, key=True)[:height, :width]
-    return min(4 * rms(decoded, source) + 6, 90.0)
+    return min(5 * rms(decoded, source) + 6, 90.0)
 
 
 def op_bound(op: wire.Op, source: Pixels, values: EngineSettings) -> float:
