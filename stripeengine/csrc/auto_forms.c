@@ -83,6 +83,15 @@ int se_auto_add_jpeg(struct se_engine *engine, struct se_rect rect, int quality,
 	return SE_OK;
 }
 
+int se_auto_add_rest_jpeg(struct se_engine *engine, struct se_rect rect, int quality, bool final)
+{
+	int code = se_auto_add_jpeg(engine, rect, quality, 1, final);
+
+	if (code == SE_OK)
+		engine->jobs.items[engine->jobs.count - 1].chroma = se_settings_rest_chroma(&engine->settings);
+	return code;
+}
+
 /* Quality of a changed area as JPEG. */
 static int quality_of(const struct se_engine *engine, const struct se_block *block)
 {

@@ -120,6 +120,9 @@ int se_auto_add_fill(struct se_auto *self, struct se_rect rect, uint32_t colour)
 int se_auto_add_lossless(struct se_auto *self, struct se_rect rect, int literals);
 int se_auto_add_jpeg(struct se_engine *engine, struct se_rect rect, int quality, int shrink, bool final);
 
+/* The same in the colour resolution of what is at rest. */
+int se_auto_add_rest_jpeg(struct se_engine *engine, struct se_rect rect, int quality, bool final);
+
 /* Gives every block of this frame its job or op, and large videos at rest a better picture. */
 int se_auto_add_blocks(struct se_engine *engine, uint64_t now);
 

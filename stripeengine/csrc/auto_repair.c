@@ -199,22 +199,13 @@ static int jpeg_quality(const struct se_settings *settings)
 	                                                                                          : settings->jpeg_quality;
 }
 
-static int add_rest_jpeg(struct se_engine *engine, struct se_rect rect)
-{
-	int code = se_auto_add_jpeg(engine, rect, jpeg_quality(&engine->settings), 1, true);
-
-	if (code == SE_OK)
-		engine->jobs.items[engine->jobs.count - 1].chroma = se_settings_rest_chroma(&engine->settings);
-	return code;
-}
-
 static int add_jpeg(struct se_engine *engine, struct se_rect rect, int64_t *bytes)
 {
 	if (rect.w <= SE_BLOCK && rect.h <= SE_BLOCK &&
 	    se_block_is_tiny(rect, se_content_sample(&engine->reference, rect).cost))
 		return add_exact(engine, rect, bytes);
 	*bytes = 700 + se_rect_area(rect) / 2;
-	return add_rest_jpeg(engine, rect);
+	return se_auto_add_rest_jpeg(engine, rect, jpeg_quality(&engine->settings), true);
 }
 
 /* What is left of a row of tiles after those at its left that need no repair: a cut before them would change nothing. */
@@ -261,7 +252,7 @@ static int add_bounded(struct se_engine *engine, const struct se_block *repair, 
 	}
 	if (cost > left && !first)
 		return SE_OK;
-	code = is_jpeg ? add_rest_jpeg(engine, rect) : se_auto_add_lossless(self, rect, content.literals);
+	code = is_jpeg ? se_auto_add_rest_jpeg(engine, rect, jpeg_quality(&engine->settings), true) : se_auto_add_lossless(self, rect, content.literals);
 	*bytes = cost;
 	if (code == SE_OK)
 		se_auto_spend(self, is_jpeg ? SE_AUTO_JPEG : SE_AUTO_EXACT, cost);

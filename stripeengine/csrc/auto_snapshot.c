@@ -26,7 +26,7 @@ static int add_run(struct se_engine *engine, struct se_rect rect, bool is_jpeg, 
 {
 	if (se_rect_empty(rect))
 		return SE_OK;
-	return is_jpeg ? se_auto_add_jpeg(engine, rect, quality, 1, false)
+	return is_jpeg ? se_auto_add_rest_jpeg(engine, rect, quality, false)
 	               : se_auto_add_lossless(&engine->automatic, rect, literals);
 }
 

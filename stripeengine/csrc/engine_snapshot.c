@@ -14,7 +14,7 @@
 
 #define BAND_ROWS 64
 
-/* Modes jpeg and h264: bands of JPEG, for what they are sent last is JPEG or H.264 as well. What is shrunk is JPEG in all modes. */
+/* Bands of JPEG: mode h264, for what it sends last is H.264. What is shrunk is JPEG in all modes. */
 static int collect(struct se_engine *self, struct se_rect rect, int quality, int shrink)
 {
 	const struct se_settings *settings = &self->settings;
@@ -82,12 +82,10 @@ static int pack(struct se_engine *self, struct se_snapshot_request *request, con
 	return SE_OK;
 }
 
-/* True if much of what viewers have may be exact: then a newcomer is to have it so too. */
+/* True if it is known what of the picture viewers have exactly: then a newcomer is to have it so too. */
 static bool in_forms(const struct se_engine *self)
 {
-	if (self->settings.mode != SE_MODE_AUTO && !se_settings_end_exact(&self->settings))
-		return false;
-	return self->automatic.ready || !se_mode_is_tiled(self->settings.mode);
+	return se_mode_is_tiled(self->settings.mode) ? self->automatic.ready : se_settings_end_exact(&self->settings);
 }
 
 static int encode(struct se_engine *self, struct se_snapshot_request *request, struct se_rect rect, uint32_t as_of)

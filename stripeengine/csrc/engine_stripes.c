@@ -172,13 +172,9 @@ static int add_colour(struct se_engine *self, struct se_stripe *stripe, int64_t 
 		stripe->painted_x = 0;
 	stripe->painting_x = stripe->painted_x;
 	if (colour == SE_PAINT_444) {
-		code = se_auto_add_jpeg(self, rect, settings->paint_over_jpeg_quality, 1, true);
-		if (code < 0)
-			return code;
-		self->jobs.items[self->jobs.count - 1].chroma = 444;
 		*left -= se_rect_area(rect) / 3;
 		stripe->painting_x = rect.w;
-		return SE_OK;
+		return se_auto_add_rest_jpeg(self, rect, settings->paint_over_jpeg_quality, true);
 	}
 	while (*left > 0 && stripe->painting_x < rect.w && code == SE_OK) {
 		struct se_rect columns = { stripe->painting_x, rect.y, COLOUR_COLUMNS, rect.h };

@@ -120,4 +120,6 @@ def op_bound(op: wire.Op, source: Pixels, values: EngineSettings) -> float:
         quality = max(values.jpeg_quality, values.paint_over_jpeg_quality) if final else moving
         return jpeg_bound(source, quality, values.rest_chroma if final else values.chroma)
     crf = min(values.h264_crf, values.paint_over_crf) if final else values.h264_crf + values.motion_coarser
+    if not op.flags & wire.KEY:
+        crf += 8  # by so much a delta may be coarser than the rate factor, where a lot changes
     return h264_bound(source, min(crf, 50), values.chroma, Colour.of(values))

@@ -83,6 +83,25 @@ def test_better_colours_asked_for_at_rest_reach_what_is_at_rest() -> None:
         assert viewer.drain(0.3) == 0
 
 
+def test_a_newcomer_has_exactly_what_everybody_has_exactly() -> None:
+    """Nobody else needs it again when the mode becomes one that ends exact."""
+    with running(WIDTH, HEIGHT, **QUICK) as (source, engine, viewer):
+        viewer.drain()
+        picture = np.full((HEIGHT, WIDTH, 3), (48, 80, 112), np.uint8)
+        picture[:, :128] = grain(4)[:, :128]
+        change(source, viewer, picture)
+        newcomer = Decoder()
+        for message in engine.snapshot():
+            newcomer.apply(message)
+        assert np.array_equal(newcomer.picture[:, 128:], picture[:, 128:])
+        start = len(viewer.data)
+        engine.update(mode="lossless")
+        viewer.drain(0.3)
+        for data in viewer.data[start:]:
+            newcomer.apply(data)
+        assert np.array_equal(newcomer.picture, picture)
+
+
 def film_bytes(coarser: int) -> int:
     """Bytes of a picture of a film in a corner, as JPEG."""
     size = 0
