@@ -50,10 +50,10 @@ class Worker:
 
 
 class Site:
-    """A running site with ``count`` sessions that count as running, and ``web`` web processes behind one port."""
+    """A running site with ``count`` sessions that count as running, and one web process."""
 
-    def __init__(self, count: int = 1, web: int = 1, server: str = "daphne") -> None:
-        self._count, self._web, self._server = count, web, server
+    def __init__(self, count: int = 1) -> None:
+        self._count = count
         self._stack = contextlib.ExitStack()
         self.port = free_port()
         self.sessions: list[str] = []
@@ -97,21 +97,9 @@ class Site:
         self.start_web()
 
     def start_web(self) -> None:
-        """Start the web tier."""
-        if self._server == "uvicorn":
-            line = ["-m", "uvicorn", "stripedesk.asgi:application", "--port", str(self.port), "--log-level", "warning"]
-            line += ["--ws-per-message-deflate", "false"]
-        else:
-            line = [str(ROOT / "manage.py"), "serve", "--port", str(self.port)]
-            if self._web > 1:
-                line += ["--processes", str(self._web)]
-        self.web = self.run_beside("web", sys.executable, *line)
+        """Start the web process."""
+        self.web = self.run_beside("web", sys.executable, str(ROOT / "manage.py"), "serve", "--port", str(self.port))
         self.until(self._listens, "the web server")
-
-    def web_pids(self) -> list[int]:
-        """Return the processes of the web tier: the one started, and its children."""
-        children = Path(f"/proc/{self.web.pid}/task/{self.web.pid}/children").read_text(encoding="ascii").split()
-        return [self.web.pid, *map(int, children)]
 
     def worker(self, number: int = 0, display: Display | None = None, **settings: Any) -> Worker:
         """Start a worker for a session on a screen, its own if none is given, and wait until it streams."""
