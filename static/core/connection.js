@@ -9,7 +9,8 @@ import { buildHello, buildPing } from "./protocol.js";
 
 const MIN_DELAY_MS = 250;
 const MAX_DELAY_MS = 5000;
-const DELAY_GROWTH = 1.5;
+/** Slow at first: a server that is started again takes a second or two, and a refused connection costs nothing. */
+const DELAY_GROWTH = 1.25;
 const TOO_MANY_DELAY_MS = 10_000;
 /** A connection that lived this long was a good one: the next delay starts from the beginning. */
 const STABLE_MS = 5000;

@@ -72,21 +72,21 @@ test("the client speaks first and is open after the welcome", async () => {
   assert.equal(connection.nextSeq(), 2);
 });
 
-test("delays grow by half from a quarter of a second to five and begin anew after a good connection", async () => {
+test("delays grow by a quarter from a quarter of a second to five and begin anew after a good connection", async () => {
   const { connection, clock, sockets, statuses, welcome } = makeConnection();
   connection.open();
   const delays = [];
-  for (let i = 0; i < 10; i++) {
+  for (let i = 0; i < 16; i++) {
     await settle();
     sockets[i].onclose({ code: 1006, reason: "" });
     delays.push(statuses.at(-1)?.retryMs);
     clock.advance(Number(delays[i]));
   }
-  assert.deepEqual(delays.map((d) => Math.round(Number(d))), [250, 375, 563, 844, 1266, 1898, 2848, 4271, 5000, 5000]);
+  assert.deepEqual(delays.map((d) => Math.round(Number(d))), [250, 313, 391, 488, 610, 763, 954, 1192, 1490, 1863, 2328, 2910, 3638, 4547, 5000, 5000]);
   await settle();
   welcome();
   clock.advance(6000);
-  sockets[10].onclose({ code: 1001, reason: "" });
+  sockets[16].onclose({ code: 1001, reason: "" });
   assert.equal(statuses.at(-1)?.retryMs, 250);
   assert.equal(connection.nextSeq(), 1);
 });
@@ -100,7 +100,7 @@ test("a welcome alone does not count as a good connection", async () => {
     sockets[i].onclose({ code: 1011, reason: "" });
     clock.advance(Number(statuses.at(-1)?.retryMs));
   }
-  assert.deepEqual(statuses.filter((s) => s.state === "waiting").map((s) => s.retryMs), [250, 375, 562.5]);
+  assert.deepEqual(statuses.filter((s) => s.state === "waiting").map((s) => s.retryMs), [250, 312.5, 390.625]);
 });
 
 for (const [code, word] of [
@@ -193,12 +193,12 @@ test("each connection has a ticket of its own; a refused ticket is final, a lost
   clock.advance(250);
   await settle();
   assert.equal(statuses.at(-1)?.state, "waiting");
-  clock.advance(375);
+  clock.advance(312.5);
   await settle();
   sockets[1].onopen({});
   assert.equal(sockets[1].sent[0].ticket, "two");
   sockets[1].onclose({ code: 1006, reason: "" });
-  clock.advance(1000);
+  clock.advance(391);
   await settle();
   assert.deepEqual(statuses.at(-1), { state: "closed", attempt: 4, code: "link-closed", message: "Revoked." });
 });
