@@ -43,7 +43,8 @@ export class LatencyChart {
     }));
     this.#legend.replaceChildren(...stages.map(({ stage, ms }) => {
       const swatch = element("i", { class: `stage-${stage}` });
-      return element("li", {}, swatch, element("span", { text: STAGES[stage] }), element("b", { text: formatMs(ms) }));
+      const { name, what } = STAGES[stage];
+      return element("li", { title: what }, swatch, element("span", { text: name }), element("b", { text: formatMs(ms) }));
     }));
     const top = Math.max(LEAST_SCALE_MS, ...history);
     this.#line.setAttribute("points", curvePoints(history, top));
@@ -63,7 +64,7 @@ export function latencyTitle(stages) {
 
 /** @param {StageTime} time */
 function describeStage({ stage, ms }) {
-  return `${STAGES[stage]} ${formatMs(ms)}`;
+  return `${STAGES[stage].name} ${formatMs(ms)}`;
 }
 
 /** @param {number} ms */

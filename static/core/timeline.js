@@ -5,17 +5,17 @@
  * clocks are compared by ServerClock. A stage that comes out impossible is left out, for then the clocks are not the same.
  */
 
-/** Stages in their order, with what they are to people. */
+/** Stages in their order: a word for people, and what happens in it. */
 export const STAGES = Object.freeze({
-  send: "Input to server",
-  inject: "Server to application",
-  react: "Application draws",
-  encode: "Encode",
-  publish: "Publish",
-  relay: "Relay",
-  network: "Network",
-  decode: "Decode",
-  paint: "Paint",
+  send: { name: "Send", what: "the input travels to the server" },
+  inject: { name: "Inject", what: "the server hands it to the session" },
+  react: { name: "Program", what: "the program draws" },
+  encode: { name: "Encode", what: "the change is found and packed" },
+  publish: { name: "Publish", what: "the frame leaves the session" },
+  relay: { name: "Relay", what: "the web tier passes it on" },
+  network: { name: "Network", what: "it travels to the browser" },
+  decode: { name: "Decode", what: "the browser unpacks it" },
+  paint: { name: "Paint", what: "the browser draws it, until the display has it" },
 });
 
 /** @typedef {keyof typeof STAGES} Stage */
