@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from product import Product, wait_for
 from stack import Stack
 
+from benchmarks.delivery.shaper import LinkShape, Shaper
 from stripeengine.settings import EngineSettings
 
 
@@ -42,6 +46,13 @@ def assert_same_picture(product: Product, page: Page, session_id: str, mean: flo
         wait_for("the same picture", same, 10, 0.3)
     except AssertionError as error:
         raise AssertionError(f"{error}: {last}") from None
+
+
+def is_still(product: Product, session_id: str) -> bool:
+    """Whether nothing moves on the X screen for a while."""
+    first = product.screen(session_id)
+    time.sleep(0.7)
+    return bool((product.screen(session_id) == first).all())
 
 
 def type_line(page: Page, text: str) -> None:
@@ -75,10 +86,8 @@ def terminal(product: Product) -> str:
     session_id = product.launch("terminal")
 
     def settled() -> bool:
-        first = product.screen(session_id)
-        time.sleep(0.7)
-        prompt = len(np.unique(first.reshape(-1, 3), axis=0)) > 4  # antialiased letters on the background
-        return prompt and bool((product.screen(session_id) == first).all())
+        prompt = len(np.unique(product.screen(session_id).reshape(-1, 3), axis=0)) > 4  # antialiased letters
+        return prompt and is_still(product, session_id)
 
     wait_for("the terminal's prompt", settled, 20)
     return session_id
@@ -213,6 +222,36 @@ def test_a_hidden_page_is_sent_nothing_and_resumes_exactly(product: Product, pag
     assert_same_picture(product, page, terminal)
     assert product.stats(page)["resyncs"] == 0
     other.close()
+
+
+@pytest.fixture
+def link(stack: Stack) -> Iterator[Shaper]:
+    """A line to the product that a test may make thin."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    shaper = Shaper("127.0.0.1", stack.port, LinkShape())
+    asyncio.run_coroutine_threadsafe(shaper.start(), loop).result(10)
+    yield shaper
+    asyncio.run_coroutine_threadsafe(shaper.stop(), loop).result(10)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+
+
+def test_a_thin_line_shows_newest_states_and_ends_with_the_same_picture(
+    product: Product, page: Page, terminal: str, link: Shaper
+) -> None:
+    page.goto(f"http://127.0.0.1:{link.port}/s/{terminal}/")
+    product.wait_picture(page)
+    link.shape.kbps, link.shape.delay, link.shape.jitter = 200, 0.02, 0.01
+    type_line(page, "for i in $(seq 150); do seq $i $((i + 9)) | tr '\\n' ' '; sleep 0.01; done")
+    wait_for("repairs instead of a backlog", lambda: product.stats(page)["repairs"] > 1, 30)
+    link.shape.kbps = 0
+    wait_for("the command's end", lambda: is_still(product, terminal), 30)
+    assert_same_picture(product, page, terminal)
+    stats = product.stats(page)
+    complaints = ("snapshots", "resyncs", "failures", "malformed", "dropped")
+    assert [stats[name] for name in complaints] == [1, 0, 0, 0, 0]
 
 
 def test_killed_web_process_is_survived_without_a_reload(
