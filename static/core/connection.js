@@ -22,8 +22,9 @@ const SILENT_HEARTBEATS = 2.5;
 
 /** Somebody does something, and the server has not said a word for so long: ask whether it is there. */
 const DOUBT_MS = 3000;
-/** So long it has to answer. */
-const PROBE_MS = 4000;
+/** So long it has to answer: after a sleep the connection is mostly dead; else one large picture may fill a thin line. */
+const WAKE_PROBE_MS = 4000;
+const PROBE_MS = 10_000;
 
 /** What a close code asks of the client; every other code means: try again with growing delay. */
 const FINAL_CODES = new Map([
@@ -151,18 +152,22 @@ export class Connection {
   /** The page is awake again. */
   resume() {
     if (this.#state === "paused") this.open();
-    else this.probe();
+    else this.probe(WAKE_PROBE_MS);
   }
 
-  /** Make sure that the server is there if it has been silent: after a sleep or a change of networks, and for input. */
-  probe() {
+  /**
+   * Make sure that the server is there if it has been silent: after a sleep or a change of networks, and for input.
+   *
+   * @param {number} [ms] for the answer
+   */
+  probe(ms = PROBE_MS) {
     const heard = this.#lastHeard;
     if (!this.#welcomed || this.#probe !== null || this.#options.now() - heard < DOUBT_MS) return;
     this.send(buildPing(this.#options.now()));
     this.#probe = this.#options.setTimer(() => {
       this.#probe = null;
       if (this.#lastHeard === heard) this.#lost(1006, "");
-    }, PROBE_MS);
+    }, ms);
   }
 
   /** End it for good. */

@@ -259,10 +259,24 @@ test("a server that is silent is asked, and given up when it does not answer", a
   connection.probe();
   connection.probe();
   assert.equal(pings(), 2);
-  socket.onmessage({ data: "{}" });
+  clock.advance(9999);
+  assert.equal(statuses.at(-1)?.state, "open", "a large picture may be on its way");
+  socket.onmessage({ data: new ArrayBuffer(1) });
   clock.advance(4000);
-  assert.equal(statuses.at(-1)?.state, "open");
+  connection.probe();
+  clock.advance(10_000);
+  assert.equal(statuses.at(-1)?.state, "waiting");
+});
+
+test("after a sleep the server has less time to answer", async () => {
+  const { connection, clock, statuses, welcome } = makeConnection();
+  connection.open();
+  await settle();
+  welcome(60);
+  clock.advance(3000);
   connection.resume();
-  clock.advance(4000);
+  clock.advance(3999);
+  assert.equal(statuses.at(-1)?.state, "open");
+  clock.advance(1);
   assert.equal(statuses.at(-1)?.state, "waiting");
 });
