@@ -1,4 +1,4 @@
-/* auto_snapshot.c - the picture, or a part of it, for one viewer, in the forms of auto mode. Engine thread, between frames.
+/* auto_snapshot.c - the picture, or a part of it, for one viewer, in the forms of auto mode. On the easel (engine_snapshot.c).
  *
  * What is exact for everybody is sent exactly. JPEG is for photographs that have losses anyway, whose repair reaches the newcomer
  * like everybody; and for all photographs if the asker names a quality: whoever does has asked for losses.

@@ -114,7 +114,7 @@ struct se_frame;
 struct se_frame *se_engine_take(struct se_engine *engine);
 
 /* Encodes the picture as of the last frame taken; *count messages are stored in *out, which the caller frees with
- * se_frames_free. `quality` 1..100, or 0 for the better of the settings' two. Blocks for one encode. */
+ * se_frames_free. `quality` 1..100, or 0 for the better of the settings' two. Blocks for one encode, on this thread. */
 int se_engine_snapshot(struct se_engine *engine, int quality, struct se_frame ***out, size_t *count);
 
 /* As se_engine_snapshot, of 1..1024 rectangles alone, cut to the picture: at least one message marked PARTIAL for each that is not

@@ -127,6 +127,7 @@ void se_engine_free(struct se_engine *self)
 	free(self->slot);
 	se_cursor_copy_free(self->cursor);
 	se_auto_free(&self->automatic);
+	se_engine_free_easel(self);
 	se_jobs_free(&self->jobs);
 	se_stripes_free(&self->stripes);
 	se_picture_free(&self->reference);
@@ -212,7 +213,7 @@ struct se_frame *se_engine_take(struct se_engine *self)
 
 static int ask(struct se_engine *self, struct se_snapshot_request *request, struct se_frame ***out, size_t *count)
 {
-	int code = SE_OK;
+	int code = SE_OK, width, height;
 
 	*out = NULL;
 	*count = 0;
@@ -222,18 +223,25 @@ static int ask(struct se_engine *self, struct se_snapshot_request *request, stru
 		return se_error_set(SE_E_STATE, "an engine does not survive fork: make a new one in the child process");
 	pthread_mutex_lock(&self->snapshot_lock);
 	pthread_mutex_lock(&self->lock);
-	if (self->running) {
+	width = self->stats.width;
+	height = self->stats.height;
+	pthread_mutex_unlock(&self->lock);
+	code = se_engine_prepare_easel(self, width, height);
+	pthread_mutex_lock(&self->lock);
+	if (self->running && code == SE_OK) {
 		self->snapshot = request;
 		se_engine_signal(self->wake_fd);
 		while (!request->answered && self->running)
 			pthread_cond_wait(&self->answered, &self->lock);
 		self->snapshot = NULL;
 	}
-	if (!request->answered)
+	if (!request->answered && code == SE_OK)
 		code = se_error_set(SE_E_STATE, self->failure_code < 0 ? "no snapshot: the engine has failed: %.200s"
 		                                                       : "no snapshot: the engine is not running%.0s",
 		                    self->failure_text);
 	pthread_mutex_unlock(&self->lock);
+	if (code == SE_OK && request->code == SE_OK)
+		request->code = se_engine_encode_snapshot(self, request);
 	pthread_mutex_unlock(&self->snapshot_lock);
 	if (code == SE_OK && request->code < 0)
 		code = se_error_set(request->code, "no snapshot: %s", request->text);

@@ -363,7 +363,7 @@ static int turn(struct se_engine *self)
 static void count_cpu(struct se_engine *self)
 {
 	pthread_mutex_lock(&self->lock);
-	self->stats.cpu_ns = se_thread_cpu_ns() + self->helper_cpu_ns;
+	self->stats.cpu_ns = se_thread_cpu_ns() + self->helper_cpu_ns + self->asked_cpu_ns;
 	pthread_mutex_unlock(&self->lock);
 }
 

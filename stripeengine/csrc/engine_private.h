@@ -35,6 +35,7 @@ struct se_snapshot_request {
 	int shrink;  /* 1, or how many times fewer pixels each way */
 	const struct se_rect *rects; /* what of the picture; NULL: all of it */
 	size_t rect_count;
+	uint32_t as_of;
 	struct se_frame **frames;
 	size_t count;
 	int code;
@@ -70,10 +71,13 @@ struct se_engine {
 	size_t slot_count, slot_next, slot_capacity;
 	uint32_t taken_id; /* id of the last message taken */
 	struct se_snapshot_request *snapshot;
+	uint64_t asked_cpu_ns; /* what snapshots took of those who asked */
 	int failure_code;
 	char failure_text[256];
 	struct se_cursor_copy *cursor; /* not asked for yet, or NULL */
 	struct se_stats stats;
+
+	struct se_engine *easel; /* what snapshots are encoded from; see engine_snapshot.c */
 
 	/* The engine's thread only. */
 	struct se_settings settings;
@@ -154,7 +158,15 @@ void se_engine_auto_clear(struct se_engine *self);
 /* auto_snapshot.c: encodes that part of the picture as of the last finished message; the ops are in automatic.ops. */
 int se_engine_auto_snapshot(struct se_engine *self, struct se_rect rect, int quality);
 
-/* engine_snapshot.c */
+/* engine_snapshot.c. By who asks, holding snapshot_lock: makes sure that there is an easel, for a picture of about that size. */
+int se_engine_prepare_easel(struct se_engine *self, int width, int height);
+
+/* Engine thread: copies what is asked for to the easel, as of the last message taken or a newer one. */
 void se_engine_answer_snapshot(struct se_engine *self, struct se_snapshot_request *request, uint32_t as_of);
+
+/* By who asks, once it is answered: encodes it. On failure request->text says why. */
+int se_engine_encode_snapshot(struct se_engine *self, struct se_snapshot_request *request);
+
+void se_engine_free_easel(struct se_engine *self);
 
 #endif
