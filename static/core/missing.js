@@ -12,7 +12,7 @@ import { add, overlaps, subtract } from "./region.js";
 const FIRST_DELAY_MS = 1000;
 const LAST_DELAY_MS = 30_000;
 /** Areas that are not repaired after this cost a whole snapshot. */
-const ANSWER_MS = 5000;
+const ANSWER_MS = 15_000;
 /** Without failed repairs for so long the delay begins anew. */
 const CALM_MS = 10_000;
 

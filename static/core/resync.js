@@ -7,8 +7,8 @@
 
 const FIRST_DELAY_MS = 1000;
 const LAST_DELAY_MS = 30_000;
-/** A snapshot that is not here after this is asked for again. */
-const ANSWER_MS = 5000;
+/** A snapshot that is not here after this is asked for again; sooner, a thin line would never get to the end of one. */
+const ANSWER_MS = 15_000;
 /** Without failures for so long the delay begins anew. */
 const CALM_MS = 10_000;
 

@@ -29,8 +29,8 @@ const OP_NAMES = {
 const MAX_WAITING_FRAMES = 64;
 const MAX_WAITING_BYTES = 128 * 1024 * 1024;
 const MAX_SNAPSHOT_PARTS = 1024;
-/** Longest pause between two messages of one snapshot. */
-const SNAPSHOT_PAUSE_MS = 5000;
+/** Longest pause between two messages of one snapshot: a thin line takes long for one of them. */
+const SNAPSHOT_PAUSE_MS = 30_000;
 /** What was decoding when the page was hidden has ended by then, one way or another. */
 const HIDDEN_RESET_MS = 1000;
 /** After an engine's restart the server sends a snapshot unasked; so long it is given for it. */

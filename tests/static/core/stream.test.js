@@ -108,7 +108,9 @@ test("a snapshot that stops is given up and asked for again", () => {
   const { commits, send, clock, resyncs } = makeStream();
   send({ kind: SNAPSHOT, frameId: 5, flags: MORE, ops: [fill(0x00ff00)] });
   send({ frameId: 6, ops: [fill(0xff0000)] });
-  clock.advance(5001);
+  clock.advance(29_999);
+  assert.deepEqual(resyncs, [], "a thin line is slow");
+  clock.advance(2);
   assert.deepEqual([commits, resyncs], [[], ["a snapshot that stopped"]]);
   send({ kind: SNAPSHOT, frameId: 7, ops: [fill(0x00ff00)] });
   assert.deepEqual(commits, [7]);
@@ -165,7 +167,7 @@ test("areas nobody repairs cost a whole snapshot in the end", async () => {
   send({ kind: SNAPSHOT, frameId: 5, ops: [fill(0x00ff00)] });
   send({ frameId: 6, ops: [{ kind: JPEG, w: 8, h: 8, payload: Uint8Array.of(1) }] });
   await settle();
-  clock.advance(4999);
+  clock.advance(14_999);
   assert.deepEqual(resyncs, []);
   clock.advance(1);
   assert.deepEqual(resyncs, ["missed areas that nobody repaired"]);
@@ -269,6 +271,18 @@ test("what comes while nobody looks is kept, not decoded, and shown in order aft
   assert.deepEqual([commits, pixel(0, 0)], [[5], GREEN]);
   stream.setHidden(false);
   assert.deepEqual([commits, pixel(0, 0), pixel(8, 8)], [[5, 6, 7], RED, RED]);
+});
+
+test("a snapshot on its way is not asked for again before a thin line may have brought it", () => {
+  const { stream, clock, resyncs, send } = makeStream();
+  stream.receive(new ArrayBuffer(10));
+  clock.advance(14_999);
+  assert.equal(resyncs.length, 1);
+  clock.advance(1);
+  assert.equal(resyncs.length, 2);
+  send({ kind: SNAPSHOT, frameId: 5, ops: [fill(0x00ff00)] });
+  clock.advance(60_000);
+  assert.equal(resyncs.length, 2);
 });
 
 test("malformed messages are counted, change nothing and ask for a snapshot", () => {
