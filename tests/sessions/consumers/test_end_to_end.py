@@ -250,7 +250,10 @@ async def test_a_viewer_without_h264_sees_stills_of_a_moving_session(site: Site)
     await site.listening()
     async with viewing(site, codecs=("jpeg",)) as client:
         await client.until(lambda: client.headers)
-        await asyncio.to_thread(draw, site.display)
+        # Nothing flat, which would be a fill, and reach him as it is.
+        await asyncio.to_thread(site.display.run, "xsetroot", "-mod", "3", "5")
+        await client.until(lambda: any(text["type"] == "notice" for text in client.texts))
+        await client.until(lambda: any(header.partial for header in client.headers))
         await client.until(lambda: error_of(client.decoder.picture, site.display) <= 60, 15)
         assert [t["code"] for t in client.texts if t["type"] == "notice"] == ["codec-missing"]
         assert wire.H264 not in client.kinds
