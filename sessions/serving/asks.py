@@ -16,7 +16,7 @@ LEAST_REFINE = 16384
 """Bytes of a picture's better part, at least: less is not worth a message."""
 LEAST_REFINED = 8
 """Tiles of it, at least."""
-GROWTH = 4
+GROWTH = 8
 LEAST_TILES = 4
 """From so many tiles on an answer tells what they cost."""
 

@@ -38,7 +38,7 @@ SNAPSHOT_INTERVAL_S = 0.25
 STILL_INTERVAL_S = 1 / 15
 """Between two repairs of a viewer who is pushed frames: stills of a video that he cannot decode (yet)."""
 PULL_INTERVAL_S = 1 / 30
-REFINE_AFTER_S = 0.15
+REFINE_AFTER_S = 0.1
 """What he has with fewer pixels is left to rest for so long, for it may be about to change."""
 
 
