@@ -15,10 +15,17 @@ import pytest
 
 from benchmarks.delivery.kills import VIEWERS, Product, product, wait_for
 from benchmarks.delivery.site import Crowd
+from sessions.management.commands.up import WEB_PROCESSES
 from tests.e2e.stack import Stack
 
 AT_LENGTH = os.environ.get("STRIPEDESK_CHAOS") == "1"
 RUNTIME_BYTES = "16m"
+
+
+def listening(port: int) -> int:
+    """How many sockets listen on a TCP port."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(words[1].endswith(f":{port:04X}") and words[3] == "0A" for words in lines)
 
 
 class Watched:
@@ -59,6 +66,8 @@ class Watched:
     def well(self) -> None:
         """Wait until the session runs on the desktop it had at first, its application alive."""
         wait_for(lambda: self.running.row()["state"] == "running", "a running session", 40)
+        # A web process that is not back yet leaves its viewers nowhere to go when the other dies too.
+        wait_for(lambda: listening(self.running.stack.port) == WEB_PROCESSES, "both web processes", 40)
         assert self.running.row()["init"] == self.init
         assert self.descendants("xterm")
 
