@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from ..tasks import end_tasks
 from ..worker.messages import MAX_EVENTS, Event
 from .incoming import Input
 
@@ -70,8 +71,7 @@ class Inputs:
 
     async def stop(self) -> None:
         """The connection is gone."""
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        await end_tasks(self._task)
 
     async def _run(self) -> None:
         while True:

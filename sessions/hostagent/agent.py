@@ -28,6 +28,7 @@ from ..spawners import local, sandbox
 from ..spawners.local import LocalSpawner
 from ..spawners.paths import known_sessions, remove_nameless
 from ..states import Reason, Wanted
+from ..tasks import end_tasks
 from .lifecycle import LIVING, Lifecycle
 from .messages import Announcer, StatusReader, listen_for_wake
 from .redis_users import RedisUsers
@@ -39,6 +40,8 @@ db = sync_to_async
 
 POLL_INTERVAL = 2.0
 PROBLEM_LENGTH = 300
+LEAVE_S = 5.0
+"""Seconds a supervisor has to let go of its session before it is told so again."""
 
 
 class AgentError(Exception):
@@ -91,9 +94,7 @@ class HostAgent:
                     logger.exception("a round failed; the next one follows")
                 await self._pause()
         finally:
-            for task in (*self._supervisors.values(), *helpers[1:]):
-                task.cancel()
-            await asyncio.gather(*self._supervisors.values(), *helpers[1:], return_exceptions=True)
+            await end_tasks(*self._supervisors.values(), *helpers[1:], again=LEAVE_S)
             await announcer.drain()
             helpers[0].cancel()
             await self._tools.status.close()

@@ -28,6 +28,7 @@ from ..spawners.base import DesktopSpec, Display, Exit, SpawnError
 from ..spawners.local import LocalSpawner
 from ..spawners.report import last_lines, of_os_error, printable, with_tail
 from ..states import Reason, Stage, State
+from ..tasks import end_tasks
 from .lifecycle import Lifecycle
 from .messages import StatusReader, Unavailable
 from .redis_users import RedisUsers
@@ -59,6 +60,9 @@ LOOK_INTERVAL = 2.0
 
 SILENT = 20.0
 """Seconds without a status, while Redis answers, after which a worker is taken to hang and is killed."""
+
+LIFE_S = 2.0
+"""Seconds a session's tasks have to end their own before they are cancelled again."""
 
 LOST = "The stream was lost and is being started again."
 NO_ANSWER = (
@@ -122,17 +126,14 @@ class Supervisor:
             logger.exception("session %s: looking after it failed", self._session.sid)
             await self._end(Exit(Reason.OUT_OF_RESOURCES, "The host agent met an unexpected error; see its log.", True))
         finally:
-            for task in (life, stop):
-                task.cancel()
             # Let go of file descriptors before the loop closes; nothing of the session is touched.
-            await asyncio.gather(life, stop, return_exceptions=True)
+            await end_tasks(life, stop, again=LIFE_S)
             await self._writes.close()
 
     async def _obey(self, life: asyncio.Task[Exit]) -> None:
         """End the session because that is wanted."""
         await self._write_state(State.STOPPING, self._stop_reason)
-        life.cancel()
-        await asyncio.gather(life, return_exceptions=True)
+        await end_tasks(life, again=LIFE_S)
         await self._clean()
         await self._finish(State.ENDED, self._stop_reason, self._stop_reason.label)
 
@@ -170,9 +171,7 @@ class Supervisor:
                 return ended.result()
             return streaming.result()
         finally:
-            for task in (streaming, ended, logs):
-                task.cancel()
-            await asyncio.gather(streaming, ended, logs, return_exceptions=True)
+            await end_tasks(streaming, ended, logs)
 
     async def _start(self) -> Display:
         if self._tools.problem and not self._tools.conf.allow_unsandboxed:
@@ -263,8 +262,7 @@ class Supervisor:
                 await asyncio.wait({ended}, timeout=STATUS_INTERVAL)
             return await ended, error
         finally:
-            ended.cancel()
-            await asyncio.gather(ended, return_exceptions=True)
+            await end_tasks(ended)
 
     async def _watch_stream(self, ended: asyncio.Task[int | None]) -> None:
         """Watch a worker that streams until it has ended; kill one that hangs."""

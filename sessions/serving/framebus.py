@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 from channels.layers import get_channel_layer
 
+from ..tasks import end_tasks
 from ..worker.messages import frames_group, pack_tiles, snapshots_group, worker_group
 from .asks import Ask
 from .intake import Intake, Sink
@@ -97,10 +98,10 @@ class FrameBus(Intake):
 
     def stop(self) -> None:
         """End the reader; the channel is given back in the background, and what is being told is told."""
-        self._reader.cancel()
-        for task, waits in self._errands.items():
-            if waits:
-                task.cancel()
+        waiting = [task for task, waits in self._errands.items() if waits]
+        ending = asyncio.create_task(end_tasks(self._reader, *waiting))
+        _endings.add(ending)
+        ending.add_done_callback(_endings.discard)
 
     # ---- receiving -----------------------------------------------------------------------------------------------
 
@@ -195,6 +196,7 @@ def _log_loss(session: str, kind: str, error: Exception) -> None:
         logger.warning("%s for session %s was lost: %s", kind, session, error or type(error).__name__)
 
 
+_endings: set[asyncio.Task[None]] = set()
 _buses: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, FrameBus]] = WeakKeyDictionary()
 
 

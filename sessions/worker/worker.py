@@ -22,6 +22,7 @@ from stripeengine.errors import EngineError, SettingsError
 from stripeengine.settings import EngineSettings
 from stripeengine.x11 import X11Input, X11Source
 
+from ..tasks import end_tasks
 from . import cursor, messages, status
 from .bus import FRAME_HEAD, Bus, BusGone, BusLost
 from .config import Config
@@ -98,9 +99,7 @@ class Worker:
         except EngineError as error:
             return await self._failed(str(error))
         finally:
-            for task in [*tasks, *self._errands]:
-                task.cancel()
-            await asyncio.gather(*tasks, *self._errands, return_exceptions=True)
+            await end_tasks(*tasks, *self._errands)
             await self._bus.close()
 
     def _open(self, stack: contextlib.ExitStack, loop: asyncio.AbstractEventLoop) -> None:
