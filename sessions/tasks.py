@@ -1,8 +1,8 @@
 """Ending tasks for certain. Standard library only: the worker imports it too.
 
-A task that is cancelled in the middle of a Redis command may go on as if nothing had been said: redis-py 7.4 takes one
-cancellation in three for a failure of its own connection (`tests/sessions/test_tasks.py` has such a task). Who waits
-for the end of a task therefore says it again.
+A task that is cancelled in the middle of a Redis command may go on as if nothing had been said: redis-py 7.4 swallows
+some cancellations (`tests/sessions/test_tasks.py` cancels at every moment of a command). Who waits for the end of a
+task therefore says it again.
 """
 
 from __future__ import annotations

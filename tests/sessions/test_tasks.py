@@ -41,7 +41,7 @@ async def test_what_has_ended_or_failed_is_no_matter() -> None:
 
 
 async def test_readers_of_redis_end_whenever_they_are_told(redis_url: str) -> None:  # noqa: F811
-    """At every moment of a command: the library may take the cancellation for a failure of its connection."""
+    """At every moment of a command, in some of which the library swallows a cancellation."""
     dice = random.Random(3)
 
     async def read(client: redis.asyncio.Redis) -> None:
