@@ -76,11 +76,7 @@ def arguments() -> argparse.Namespace:
         parser.error(str(error))
     if not (320 <= options.size[0] <= 8192 and 240 <= options.size[1] <= 8192):
         parser.error("--size must be between 320x240 and 8192x8192")
-    if options.plot is not None:
-        try:
-            plots.load_matplotlib()  # now, not when all is measured
-        except RuntimeError as error:
-            parser.error(str(error))
+    plots.check_option(parser, options.plot)
     return options
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,16 @@ PLOTS: Final = (
     ("final_psnr", "PSNR at rest, dB (100: exact)", "quality-at-rest", False),
     ("rss_mb", "resident memory, MB", "memory", False),
 )
+
+
+def check_option(parser: argparse.ArgumentParser, directory: Path | None) -> None:
+    """End with what is missing for ``--plot``, now and not when all is measured."""
+    if directory is None:
+        return
+    try:
+        load_matplotlib()
+    except RuntimeError as error:
+        parser.error(str(error))
 
 
 def load_matplotlib() -> Any:

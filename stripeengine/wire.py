@@ -1,7 +1,7 @@
-"""The binary message of docs/protocol.md: parse, check, pack, stamp and filter.
+"""The binary message of docs/protocol.md: parse, check, pack and stamp; `wire_filter` leaves ops out.
 
 Standard library only, for the worker and the web tier import it. Pure functions without state, safe from any thread;
-nothing here blocks or copies payloads except `pack_message` and a `filter_ops` that really leaves something out.
+nothing here blocks, or copies payloads except `pack_message` and `address`.
 Every length is checked before it is used: `parse_message` either returns a message that keeps all rules, or raises
 `WireError` whose text begins with the name of the field at fault.
 """
@@ -9,7 +9,7 @@ Every length is checked before it is used: `parse_message` either returns a mess
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
@@ -56,12 +56,9 @@ _U64: Final = struct.Struct("<Q")
 _U32: Final = struct.Struct("<I")
 _U16: Final = struct.Struct("<H")
 _PUBLISH_OFFSET: Final = 24
-_PAYLOAD_SIZE_OFFSET: Final = 32
-_OP_COUNT_OFFSET: Final = 36
 _FRAME_ID_OFFSET: Final = 8
 _FLAGS_OFFSET: Final = 38
 _SERIAL_OFFSET: Final = 44
-_OP_OFFSET_OFFSET: Final = 16
 
 
 class Header(NamedTuple):
@@ -358,57 +355,3 @@ def address(buffer: Buffer, frame_id: int, serial: int, more: bool) -> bytes:
     (flags,) = _U16.unpack_from(output, _FLAGS_OFFSET)
     _U16.pack_into(output, _FLAGS_OFFSET, flags | MORE if more else flags & ~MORE)
     return bytes(output)
-
-
-def filter_ops(message: Buffer | Message, keep: Callable[[Op], bool]) -> Buffer:
-    """Return the message without the ops that ``keep`` refuses (protocol section 5), or the same object if none is.
-
-    A lossless batch can only be read with all its rectangles, so its ops stay or go together: they stay if ``keep``
-    wants any of them. Payload bytes nobody refers to any more are left out; the result is never larger than the
-    input. The caller answers for the references of later frames. Raises `WireError` if ``message`` is malformed.
-    """
-    if not isinstance(message, Message):
-        message = parse_message(message)
-    header, ops = message.header, message.ops
-    kept = [op.kind != LOSSLESS and keep(op) for op in ops]
-    if any(keep(op) for op in ops if op.kind == LOSSLESS):
-        kept = [wanted or op.kind == LOSSLESS for wanted, op in zip(kept, ops, strict=True)]
-    if all(kept):
-        return message.raw
-    spans = _merge((op.offset, op.offset + op.length) for op, wanted in zip(ops, kept, strict=True) if wanted)
-    view = memoryview(message.raw)
-    output = bytearray(view[: header.header_size])
-    _U16.pack_into(output, _OP_COUNT_OFFSET, sum(kept))
-    _U32.pack_into(output, _PAYLOAD_SIZE_OFFSET, sum(end - start for start, end in spans))
-    for index, (op, wanted) in enumerate(zip(ops, kept, strict=True)):
-        if not wanted:
-            continue
-        record = header.header_size + index * header.op_size
-        output += view[record : record + header.op_size]
-        _U32.pack_into(output, len(output) - header.op_size + _OP_OFFSET_OFFSET, _moved(op, spans))
-    for start, end in spans:
-        output += message.payloads[start:end]
-    return bytes(output)
-
-
-def _merge(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return the union of byte ranges as sorted, separate spans, so that shared payloads are copied once."""
-    spans: list[tuple[int, int]] = []
-    for start, end in sorted(r for r in ranges if r[0] < r[1]):
-        if spans and start <= spans[-1][1]:
-            spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
-        else:
-            spans.append((start, end))
-    return spans
-
-
-def _moved(op: Op, spans: Sequence[tuple[int, int]]) -> int:
-    """Return where the payload of ``op`` starts once only ``spans`` are left."""
-    if not op.length:
-        return 0
-    moved = 0
-    for start, end in spans:
-        if op.offset < end:
-            return moved + op.offset - start
-        moved += end - start
-    raise AssertionError("a kept op's payload is always inside a span")

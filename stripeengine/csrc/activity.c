@@ -13,7 +13,7 @@
 #include "picture.h"
 
 #define DECAY_US 400000.0
-#define EXTENT_US 700000u
+#define EXTENT_US 400000u
 #define SAME_LITERALS 8 /* the mean of literals moves by one eighth a change */
 
 struct se_activity *se_activity_new(int width, int height)

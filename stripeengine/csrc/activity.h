@@ -39,6 +39,10 @@ int se_activity_regions(struct se_activity *self, uint64_t now, struct se_rect o
 /* True the first time it is asked after region `index` has come to rest, once in each rest. */
 bool se_activity_rested(struct se_activity *self, int index, uint64_t now);
 
+/* When what plays in region `index` will have rested beyond doubt, if nothing changes: after SE_ACTIVITY_REST_US, or a few of its
+ * pictures where those are slow, for a film of 5 pictures a second does not rest between two of them. UINT64_MAX if there is no such region. */
+uint64_t se_activity_rest_due(const struct se_activity *self, int index);
+
 /* When se_activity_regions and se_activity_rested should be asked again though nothing changes, or UINT64_MAX. */
 uint64_t se_activity_due(const struct se_activity *self);
 

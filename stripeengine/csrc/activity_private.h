@@ -21,6 +21,7 @@ struct se_activity_slot {
 	bool live;
 	struct se_rect rect;
 	struct se_rect wish;   /* what it should be by the latest look */
+	uint64_t opened;
 	uint64_t wished;       /* since when a wish other than `rect` has been standing; 0: there is none */
 	uint64_t first_wished; /* since when there has been some wish */
 	uint64_t rested;       /* the last change before the rest that was told */

@@ -21,6 +21,9 @@
 #define GROW_US 300000u      /* and one to grow or move */
 #define OPEN_MOST_US 600000u /* or either, change after change */
 #define SHRINK_US 3000000u
+#define SHIFT_US 500000u     /* for which a wish to begin where the video does must stand, */
+#define YOUNG_US 4000000u    /* in a region that opened since: what had opened it was more than the video, a window raised */
+#define REST_PICTURES 3      /* for which a video must have shown nothing new, to be at rest for certain */
 #define SHRINK_PERCENT 80    /* of its area, below which a region shrinks */
 
 /* True if most of the picture changes again and again: each of its pictures sent by other means costs as much as a key frame. */
@@ -202,15 +205,16 @@ static void assign(struct se_activity *self, const struct se_rect *wishes, int c
 			}
 }
 
-/* How long a wish must stand. Shrinking saves a little; growing, more; opening, much. */
-static uint64_t patience(const struct se_activity *self, const struct se_activity_slot *slot, struct se_rect wish)
+/* How long a wish must stand. Shrinking saves a little; growing, more; opening, much. To begin where the video does
+ * betters its colours (snap): worth a key frame soon after it was opened, by what was more than the video. */
+static uint64_t patience(const struct se_activity *self, const struct se_activity_slot *slot, struct se_rect wish, uint64_t now)
 {
 	if (!slot->live) /* the whole picture cannot turn out to be too little */
 		return wish.w == self->width && wish.h == self->height ? 0 : OPEN_US;
 	if (!contains(slot->rect, wish))
 		return GROW_US;
-	if (((wish.x ^ slot->rect.x) | (wish.y ^ slot->rect.y)) & 1) /* what began it was more than the video */
-		return SHRINK_US;
+	if (((wish.x ^ slot->rect.x) | (wish.y ^ slot->rect.y)) & 1)
+		return now - slot->opened < YOUNG_US ? SHIFT_US : SHRINK_US;
 	return se_rect_area(wish) * 100 < se_rect_area(slot->rect) * SHRINK_PERCENT ? SHRINK_US : UINT64_MAX;
 }
 
@@ -223,22 +227,24 @@ static void update_slot(const struct se_activity *self, struct se_activity_slot 
 		*slot = (struct se_activity_slot){ 0 };
 		return;
 	}
-	wait = patience(self, slot, wish);
+	wait = patience(self, slot, wish, now);
 	if (wait == UINT64_MAX) {
 		slot->wish = wish;
 		slot->wished = slot->first_wished = 0;
 		return;
 	}
-	shrinking = wait == SHRINK_US;
+	shrinking = slot->live && contains(slot->rect, wish);
 	if (slot->wished == 0)
 		slot->first_wished = slot->wished = now;
-	else if (shrinking && now - slot->wished >= SHRINK_US / 2) /* to whatever it has needed of late */
+	else if (shrinking && now - slot->wished >= wait / 2) /* to whatever it has needed of late */
 		wish = se_rect_union(wish, contains(slot->rect, slot->wish) ? slot->wish : wish);
 	else if (!shrinking && !same(slot->wish, wish))
 		slot->wished = now;
 	slot->wish = wish;
 	if (now - slot->wished < wait && (shrinking || now - slot->first_wished < OPEN_MOST_US))
 		return;
+	if (!slot->live)
+		slot->opened = now;
 	slot->live = true;
 	slot->rect = wish;
 	slot->wished = slot->first_wished = 0;
@@ -285,6 +291,20 @@ bool se_activity_rested(struct se_activity *self, int index, uint64_t now)
 		return false;
 	slot->rested = changed;
 	return true;
+}
+
+uint64_t se_activity_rest_due(const struct se_activity *self, int index)
+{
+	const struct se_activity_slot *slot = &self->slots[index];
+	uint64_t changed, wait;
+	int rate;
+
+	if (!slot->live)
+		return UINT64_MAX;
+	changed = se_activity_last_change(self, slot->rect);
+	rate = se_activity_rate(self, slot->rect, changed);
+	wait = rate > 0 ? REST_PICTURES * 1000000u / (uint64_t)rate : SE_ACTIVITY_LEAVE_US;
+	return changed + (wait > SE_ACTIVITY_REST_US ? wait : SE_ACTIVITY_REST_US);
 }
 
 uint64_t se_activity_due(const struct se_activity *self)

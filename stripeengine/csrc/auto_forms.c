@@ -1,5 +1,6 @@
 /* auto_forms.c - from forms to jobs, from jobs to ops, and what a sent op means for the tiles. Engine thread. */
 #include "auto_mode.h"
+#include "content.h"
 #include "engine_private.h"
 #include "error.h"
 
@@ -56,16 +57,28 @@ int se_auto_add_fill(struct se_auto *self, struct se_rect rect, uint32_t colour)
 	return SE_OK;
 }
 
+/* The first with room, or the last. */
+static struct se_batch *find_batch(struct se_auto *self)
+{
+	for (int i = 0; i < SE_AUTO_BATCHES - 1; i++)
+		if (self->batches[i].pixels < BATCH_PIXELS)
+			return &self->batches[i];
+	return &self->batches[SE_AUTO_BATCHES - 1];
+}
+
 int se_auto_add_lossless(struct se_auto *self, struct se_rect rect, int literals)
 {
-	struct se_batch *batch = &self->batches[0];
+	return se_batch_add(find_batch(self), rect, literals);
+}
 
-	for (int i = 0; i < SE_AUTO_BATCHES; i++) {
-		batch = &self->batches[i];
-		if (batch->pixels < BATCH_PIXELS)
-			break;
-	}
-	return se_batch_add(batch, rect, literals);
+/* What was told from photographs block by block, where those go another way, is not looked at once more. */
+static int add_exact(struct se_auto *self, const struct se_block *block)
+{
+	bool mixed = self->blocks.photo == SE_FORM_LOSSLESS;
+
+	if (mixed || se_content_is_photo((struct se_content){ block->literals, block->cost }))
+		return se_auto_add_lossless(self, block->box, block->literals);
+	return se_batch_add_text(find_batch(self), block->box, block->literals);
 }
 
 int se_auto_add_jpeg(struct se_engine *engine, struct se_rect rect, int quality, int shrink, bool final)
@@ -106,7 +119,7 @@ static int quality_of(const struct se_engine *engine, const struct se_block *blo
 int se_auto_add_blocks(struct se_engine *engine, uint64_t now)
 {
 	struct se_auto *self = &engine->automatic;
-	struct se_region changed[SE_ACTIVITY_REGIONS] = { { .count = 0 } };
+	bool changed[SE_ACTIVITY_REGIONS] = { false };
 	int index[SE_ACTIVITY_REGIONS], code = SE_OK;
 	struct se_rect regions[SE_ACTIVITY_REGIONS];
 
@@ -120,7 +133,7 @@ int se_auto_add_blocks(struct se_engine *engine, uint64_t now)
 			code = se_auto_add_fill(self, block->box, block->colour);
 			break;
 		case SE_FORM_LOSSLESS:
-			code = se_auto_add_lossless(self, block->box, block->literals);
+			code = add_exact(self, block);
 			break;
 		case SE_FORM_JPEG:
 			quality = quality_of(engine, block);
@@ -129,17 +142,20 @@ int se_auto_add_blocks(struct se_engine *engine, uint64_t now)
 			                        block->shrink <= 1 && !se_auto_repairs_later(&engine->settings, worth));
 			break;
 		case SE_FORM_VIDEO:
-			se_region_add(&changed[index[block->video]], block->box);
+			changed[index[block->video]] = true;
 			break;
 		case SE_FORM_NONE:
 			break;
 		}
 	}
 	for (int i = 0; i < SE_ACTIVITY_REGIONS && code == SE_OK; i++) {
-		bool paint = se_auto_video_paint_due(engine, i, now); /* asked in any case: the question wakes the engine until it was */
+		bool paint;
 
-		if (!se_region_empty(&changed[i]) || paint)
-			code = se_auto_add_video(engine, i, &changed[i], paint && se_region_empty(&changed[i]));
+		se_auto_note_video_rest(engine, i);
+		paint = se_auto_video_paint_due(engine, i, now); /* asked in any case: the question wakes the engine until it was */
+
+		if (changed[i] || paint)
+			code = se_auto_add_video(engine, i, paint && !changed[i]);
 	}
 	return code;
 }
@@ -167,6 +183,22 @@ static int add_batch_ops(struct se_auto *self, const struct se_batch *batch)
 	return SE_OK;
 }
 
+/* Takes blocks of a video that lie side by side at once, from `first` on: long rows are read faster. Returns how many. */
+static size_t take_video(struct se_engine *engine, size_t first, struct se_video *video)
+{
+	struct se_auto *self = &engine->automatic;
+	const struct se_block *block = &self->blocks.items[first], *end = self->blocks.items + self->blocks.count, *next = block + 1;
+	struct se_rect box = block->box;
+
+	for (; next < end && next->form == SE_FORM_VIDEO && next->video == block->video && next->row == block->row &&
+	       next->column == next[-1].column + 1; next++)
+		box = se_rect_union(box, next->box);
+	se_auto_note_rim(engine, video, box);
+	se_tiles_take(&self->tiles, box, &engine->reference, engine->image.pixels, engine->image.stride);
+	se_auto_video_follow(engine, video, box);
+	return (size_t)(next - block);
+}
+
 void se_auto_take_pixels(struct se_engine *engine)
 {
 	struct se_auto *self = &engine->automatic;
@@ -176,14 +208,14 @@ void se_auto_take_pixels(struct se_engine *engine)
 	se_auto_regions(self, regions, index);
 	for (int i = 0; i < SE_ACTIVITY_REGIONS; i++)
 		memset(self->videos[i].rim, 0, sizeof self->videos[i].rim);
-	for (size_t i = 0; i < self->blocks.count; i++) {
+	for (size_t i = 0, taken; i < self->blocks.count; i += taken) {
 		const struct se_block *block = &self->blocks.items[i];
 
-		if (block->form == SE_FORM_NONE)
-			continue;
+		taken = 1;
 		if (block->form == SE_FORM_VIDEO)
-			se_auto_note_rim(engine, &self->videos[index[block->video]], block->box);
-		se_tiles_take(&self->tiles, block->box, &engine->reference, engine->image.pixels, engine->image.stride);
+			taken = take_video(engine, i, &self->videos[index[block->video]]);
+		else if (block->form != SE_FORM_NONE)
+			se_tiles_take(&self->tiles, block->box, &engine->reference, engine->image.pixels, engine->image.stride);
 	}
 }
 

@@ -48,6 +48,7 @@ struct se_video {
 	int coarser;       /* what the next picture's rate factor is added */
 	size_t most;       /* bytes the next picture may have; 0: no bound */
 	uint64_t waits_us; /* since when its picture is put off; 0: it is not */
+	uint64_t repair_us; /* from when on it rests and what it shows may be repaired, though it may go on; SE_NEVER: not while it lives */
 };
 
 struct se_auto_op {
@@ -104,8 +105,16 @@ struct se_rect se_auto_video_changes(const struct se_engine *engine, const struc
 /* Notes what of a video's rim this block changes, before its pixels are taken over. Most change only the video. */
 void se_auto_note_rim(const struct se_engine *engine, struct se_video *video, struct se_rect box);
 
+/* Converts for the video's encoder what the reference has just been given there, while it is in the processor's cache. An encoder that
+ * is not there yet, or has another form, is opened later and looks at everything. */
+void se_auto_video_follow(const struct se_engine *engine, struct se_video *video, struct se_rect box);
+
 /* `paint`: the region rests, this is its better picture. */
-int se_auto_add_video(struct se_engine *engine, int index, const struct se_region *changed, bool paint);
+int se_auto_add_video(struct se_engine *engine, int index, bool paint);
+
+/* Notes from when on what a region shows may be repaired: exact pixels at once are fewer bytes than a better picture and exact
+ * pixels. With a rate bound they wait until it is gone, for a film that goes on is worth more. */
+void se_auto_note_video_rest(struct se_engine *engine, int index);
 
 /* True once in each rest of a region that is so large that its exact repair takes a while: until then a better picture serves.
  * A region whose changes could not all be sent does not rest. */

@@ -50,12 +50,25 @@ static uint64_t due_of(const struct se_settings *settings, const struct se_tile 
 	}
 }
 
-static bool in_video(const struct se_auto *self, struct se_rect rect)
+/* From when on the videos that touch `rect` let it be repaired; 0 if there are none, SE_NEVER if not while they live. */
+static uint64_t videos_rest(const struct se_auto *self, struct se_rect rect)
 {
+	uint64_t due = 0;
+
 	for (int i = 0; i < SE_ACTIVITY_REGIONS; i++)
-		if (!se_rect_empty(se_rect_intersect(rect, self->videos[i].rect)))
-			return true;
-	return false;
+		if (self->videos[i].repair_us > due && !se_rect_empty(se_rect_intersect(rect, self->videos[i].rect)))
+			due = self->videos[i].repair_us;
+	return due;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
 }
 
 uint64_t se_auto_find_repair(struct se_engine *engine)
@@ -70,9 +83,8 @@ uint64_t se_auto_find_repair(struct se_engine *engine)
 		for (int column = 0; column < tiles->columns; column++) {
 			const struct se_tile *tile = se_tile_at(tiles, column, row);
 
-			if (has_remedy(&engine->settings, tile) && due_of(&engine->settings, tile) < due &&
-			    !in_video(self, se_tile_rect(tiles, column, row)))
-				due = due_of(&engine->settings, tile);
+			if (has_remedy(&engine->settings, tile) && due_of(&engine->settings, tile) < due)
+				due = least(due, later(due_of(&engine->settings, tile), videos_rest(self, se_tile_rect(tiles, column, row))));
 		}
 	return due;
 }
@@ -102,7 +114,7 @@ static bool is_due(const struct se_engine *engine, int column, int row, uint64_t
 	const struct se_tile *tile = se_tile_at(tiles, column, row);
 
 	return has_remedy(&engine->settings, tile) && due_of(&engine->settings, tile) <= now &&
-	       !in_video(&engine->automatic, se_tile_rect(tiles, column, row));
+	       videos_rest(&engine->automatic, se_tile_rect(tiles, column, row)) <= now;
 }
 
 /* True if nothing in the rectangle waits to be sent, nor has changed just now. */
@@ -168,7 +180,7 @@ static int list_block(struct se_engine *engine, int column, int row, uint64_t no
 		}
 	if (se_rect_empty(all))
 		return SE_OK;
-	if (in_video(self, all) || (around_busy && !is_settled(engine, all, now)))
+	if (videos_rest(self, all) > now || (around_busy && !is_settled(engine, all, now)))
 		return list_runs(engine, block, now);
 	return add_repair(engine, column, row, all, changed_us, false);
 }

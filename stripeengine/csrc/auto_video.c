@@ -8,6 +8,7 @@
 #define LARGE_SHARE 2       /* of the picture: beside other things a video does with motion_coarser less, from a half on a video is all there is to see, and gets what the preset says */
 #define KEY_COARSER 6       /* of a key frame while a video plays: the next picture hides what it lacks */
 #define PAINT_PIXELS 400000 /* a smaller region that rests is exact so soon that a better picture before is not worth its bytes */
+#define PAINT_PIXELS_EXACT 3000000 /* the same where its exact repair begins at once and ends within a second */
 #define PAINT_DIVISOR 3     /* pixels for a byte of such a picture, about */
 
 /* Rate factor of a video: by its size, bounded by the preset, and coarser as the budget wants. */
@@ -86,7 +87,19 @@ static size_t paint_most(const struct se_auto *self, const struct se_video *vide
 	return most > 1024 ? (size_t)most : 1024;
 }
 
-int se_auto_add_video(struct se_engine *engine, int index, const struct se_region *changed, bool paint)
+void se_auto_video_follow(const struct se_engine *engine, struct se_video *video, struct se_rect box)
+{
+	const struct se_picture *picture = &engine->reference;
+	struct se_rect coded = video->coded, rect = se_rect_intersect(box, coded);
+
+	if (!video->encoder || !se_h264_fits(video->encoder, coded.w, coded.h, se_settings_h264_form(&engine->settings)) || se_rect_empty(rect))
+		return;
+	rect.x -= coded.x;
+	rect.y -= coded.y;
+	se_h264_update(video->encoder, se_picture_at(picture, coded.x, coded.y), picture->stride, rect);
+}
+
+int se_auto_add_video(struct se_engine *engine, int index, bool paint)
 {
 	struct se_video *video = &engine->automatic.videos[index];
 	struct se_job *job = se_jobs_add(&engine->jobs);
@@ -103,9 +116,19 @@ int se_auto_add_video(struct se_engine *engine, int index, const struct se_regio
 	job->key = video->key_due || paint;
 	job->quality = paint ? engine->settings.paint_over_crf : video_crf(engine, video) + (job->key ? KEY_COARSER : 0);
 	job->most = paint ? paint_most(&engine->automatic, video) : video->most;
-	job->changed = *changed;
-	se_region_clip(&job->changed, video->coded);
 	return add_rim(&engine->automatic, video);
+}
+
+static bool repairs_at_rest(const struct se_engine *engine)
+{
+	return se_settings_end_exact(&engine->settings) && engine->automatic.available == SE_BUDGET_UNLIMITED;
+}
+
+void se_auto_note_video_rest(struct se_engine *engine, int index)
+{
+	struct se_auto *self = &engine->automatic;
+
+	self->videos[index].repair_us = repairs_at_rest(engine) ? se_activity_rest_due(self->activity, index) : SE_NEVER;
 }
 
 bool se_auto_video_paint_due(struct se_engine *engine, int index, uint64_t now)
@@ -116,12 +139,13 @@ bool se_auto_video_paint_due(struct se_engine *engine, int index, uint64_t now)
 
 	if (!se_activity_rested(self->activity, index, now) || !video->encoder)
 		return false;
-	if (!engine->settings.paint_over || engine->settings.paint_over_crf >= engine->settings.h264_crf || area < PAINT_PIXELS ||
-	    self->left_over)
+	if (!engine->settings.paint_over || engine->settings.paint_over_crf >= engine->settings.h264_crf || self->left_over ||
+	    area < (repairs_at_rest(engine) ? PAINT_PIXELS_EXACT : PAINT_PIXELS))
 		return false;
 	if (self->available != SE_BUDGET_UNLIMITED && self->available - self->planned < bytes)
 		return false;
 	self->planned += bytes;
+	self->videos[index].repair_us = now + 1; /* in this frame it would only be drawn over */
 	return true;
 }
 

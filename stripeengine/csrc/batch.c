@@ -60,13 +60,14 @@ static int cut_of(int start, int size)
 	return cut > start ? cut : 0;
 }
 
-int se_batch_add(struct se_batch *self, struct se_rect rect, int literals)
+/* `open`: whether it may show a photograph is to be looked at. */
+static int add_pieces(struct se_batch *self, struct se_rect rect, bool dense, bool open)
 {
 	struct se_rect first = rect, second = rect;
 	int cut = rect.h > SE_TILE ? cut_of(rect.y, rect.h) : 0, code;
 
-	if (se_rect_area(rect) <= (literals > FEW_LITERALS ? PIECE_PHOTO : PIECE_TEXT))
-		return add_piece(self, rect, literals > FEW_LITERALS);
+	if (se_rect_area(rect) <= (dense ? PIECE_PHOTO : PIECE_TEXT))
+		return add_piece(self, rect, open);
 	if (cut > 0) {
 		first.h = cut - rect.y;
 		second.y = cut;
@@ -77,8 +78,18 @@ int se_batch_add(struct se_batch *self, struct se_rect rect, int literals)
 		second.x = cut;
 		second.w -= first.w;
 	}
-	code = se_batch_add(self, first, literals);
-	return code < 0 ? code : se_batch_add(self, second, literals);
+	code = add_pieces(self, first, dense, open);
+	return code < 0 ? code : add_pieces(self, second, dense, open);
+}
+
+int se_batch_add(struct se_batch *self, struct se_rect rect, int literals)
+{
+	return add_pieces(self, rect, literals > FEW_LITERALS, literals > FEW_LITERALS);
+}
+
+int se_batch_add_text(struct se_batch *self, struct se_rect rect, int literals)
+{
+	return add_pieces(self, rect, literals > FEW_LITERALS, false);
 }
 
 static struct se_batch_part *next_part(struct se_batch *self)

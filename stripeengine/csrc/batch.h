@@ -36,6 +36,9 @@ void se_batch_clear(struct se_batch *self);
  * is known, say how large. SE_E_NOMEM leaves the pieces added so far. */
 int se_batch_add(struct se_batch *self, struct se_rect rect, int literals);
 
+/* The same of what is known to be no photograph. */
+int se_batch_add_text(struct se_batch *self, struct se_rect rect, int literals);
+
 /* Bytes that a rectangle of so many literals in 1000 pixels takes in a batch, about; its record included. Pure, any thread. */
 int64_t se_batch_estimate(const struct se_picture *picture, struct se_rect rect, int literals);
 

@@ -75,6 +75,16 @@ struct classification {
 	const struct se_picture *picture;
 };
 
+/* Letters without the paper around them have as many colours as a photograph: what is around a small change says which it is. */
+static bool is_photo(const struct se_block *block, struct se_content content, const struct se_picture *picture)
+{
+	struct se_rect around = { block->column * SE_BLOCK, block->row * SE_BLOCK, SE_BLOCK, SE_BLOCK };
+
+	if (!se_content_is_photo(content) || se_rect_area(block->box) >= JPEG_LEAST)
+		return se_content_is_photo(content);
+	return se_content_is_photo(se_content_sample(picture, se_rect_intersect(around, se_picture_bounds(picture))));
+}
+
 static void classify(const struct se_blocks *self, struct se_block *block, const struct se_picture *picture)
 {
 	struct se_content content;
@@ -87,7 +97,7 @@ static void classify(const struct se_blocks *self, struct se_block *block, const
 	content = se_content_sample(picture, block->box);
 	block->literals = content.literals;
 	block->cost = content.cost;
-	block->form = se_content_is_photo(content) ? self->photo : self->text;
+	block->form = is_photo(block, content, picture) ? self->photo : self->text;
 }
 
 static void classify_some(void *context, size_t index)

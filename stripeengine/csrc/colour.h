@@ -6,7 +6,6 @@
 #ifndef SE_COLOUR_H
 #define SE_COLOUR_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,8 +17,5 @@ void se_colour_row_444(enum se_colour colour, const uint8_t *bgrx, int count, ui
 /* Two rows of `count` (even) pixels to two rows of Y and one of U and V: the mean of each 2x2 block (4:2:0). */
 void se_colour_rows_420(enum se_colour colour, const uint8_t *top, const uint8_t *bottom, int count, uint8_t *y_top,
                         uint8_t *y_bottom, uint8_t *u, uint8_t *v);
-
-/* Switches the SIMD kernels off for comparison in tests; not for use while engines run. */
-void se_colour_use_portable(bool portable);
 
 #endif

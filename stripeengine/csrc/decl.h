@@ -151,7 +151,7 @@ struct se_stats {
 	uint64_t dropped; /* captures put off because the frame before was not taken: their damage merged */
 	uint64_t wakeups; /* of the engine thread */
 	uint64_t scans;   /* verification scans */
-	uint64_t cpu_ns;  /* of the engine thread and of its share in the pool */
+	uint64_t cpu_ns;  /* of the engine thread and of its share in the pool, without x264's second thread for large videos */
 	int width, height;
 	uint32_t latency_count; /* valid entries below, at most 1024 */
 	uint32_t latency_us[1024]; /* damage seen to frame ready, of the last frames, in no particular order */

@@ -111,7 +111,8 @@ int se_x11_source_poll(struct se_source *source, struct se_rect *rects, size_t c
 int se_x11_source_fd(struct se_source *source);
 void se_x11_source_size(struct se_source *source, int *width, int *height);
 
-/* Copies rows [y0, y1) as BGRX into `out`, width * 4 bytes a row. SE_E_INVALID unless `size` is exactly that many bytes. */
+/* Copies rows [y0, y1) as BGRX into `out`, width * 4 bytes a row: as of the last poll if it is the first read after that, else as of
+ * now. SE_E_INVALID unless `size` is exactly that many bytes. */
 int se_x11_source_read(struct se_source *source, int y0, int y1, uint8_t *out, size_t size);
 
 /* The pointer image: serial, width, height, hot_x and hot_y into info[5], RGBA into `rgba`; 256 * 256 * 4 bytes suffice. */

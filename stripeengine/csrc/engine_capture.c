@@ -200,6 +200,7 @@ static void note_changes(struct se_engine *self, uint64_t now)
 int se_engine_capture(struct se_engine *self, bool scan, uint64_t now)
 {
 	struct interval intervals[SE_REGION_MAX];
+	const struct se_source_vtable *vtable = self->source->vtable;
 	bool everything = scan || self->refresh;
 	int count = 1, code = SE_OK;
 
@@ -209,6 +210,8 @@ int se_engine_capture(struct se_engine *self, bool scan, uint64_t now)
 
 		count = region_intervals(&wanted, intervals);
 	}
+	if (scan && vtable->distrust)
+		vtable->distrust(self->source);
 	for (int i = 0; i < count && code == SE_OK; i++)
 		code = capture_rows(self, intervals[i], everything);
 	if (scan) {

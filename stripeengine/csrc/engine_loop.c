@@ -92,62 +92,6 @@ static void fail(struct se_engine *self, int code)
 	se_engine_signal(self->event_fd);
 }
 
-/* Keeps a copy for whoever asks. Want of memory costs one cursor image, not the engine. */
-static int take_cursor(struct se_engine *self)
-{
-	struct se_cursor image;
-	struct se_cursor_copy *copy, *before;
-	int code = self->source->vtable->cursor(self->source, &image);
-	size_t size;
-
-	if (code <= 0)
-		return code == SE_E_NOMEM ? 0 : code;
-	size = (size_t)image.width * image.height * 4;
-	copy = calloc(1, sizeof *copy);
-	if (!copy)
-		return 0;
-	*copy = (struct se_cursor_copy){ image.serial, image.width, image.height, image.hot_x, image.hot_y, NULL };
-	if (size > 0) {
-		copy->rgba = malloc(size);
-		if (!copy->rgba) {
-			free(copy);
-			return 0;
-		}
-		memcpy(copy->rgba, image.rgba, size);
-	}
-	pthread_mutex_lock(&self->lock);
-	before = self->cursor;
-	self->cursor = copy;
-	pthread_mutex_unlock(&self->lock);
-	se_cursor_copy_free(before);
-	se_engine_signal(self->event_fd);
-	return 0;
-}
-
-/* `fresh`: what it reports has just happened, for it was waited for. */
-static int read_source(struct se_engine *self, bool fresh, uint64_t now)
-{
-	bool was_clean = se_region_empty(&self->dirty) && !self->refresh;
-	int bits = self->source->vtable->poll(self->source, &self->dirty), code;
-
-	if (bits < 0)
-		return bits;
-	self->layout_due = self->layout_due || (bits & SE_SOURCE_RESIZED);
-	if (bits & SE_SOURCE_CURSOR) {
-		code = take_cursor(self);
-		if (code < 0)
-			return code;
-	}
-	se_region_clip(&self->dirty, se_picture_bounds(&self->reference));
-	if (!self->refresh && se_region_empty(&self->dirty) && !(bits & SE_SOURCE_RESIZED))
-		return SE_OK;
-	if (was_clean)
-		self->dirty_since = se_now_us();
-	if (!self->pace.waiting || (bits & (SE_SOURCE_DAMAGE | SE_SOURCE_RESIZED)))
-		se_pace_change(&self->pace, fresh, now);
-	return SE_OK;
-}
-
 static void apply_settings(struct se_engine *self, const struct se_settings *wanted)
 {
 	bool other_form = !se_h264_same_form(se_settings_h264_form(wanted), se_settings_h264_form(&self->settings));
@@ -199,6 +143,8 @@ static void set_pause(struct se_engine *self, bool paused)
 	self->catch_up = paused ? SE_CAUGHT_UP : SE_CATCHING_UP;
 	if (paused) {
 		se_stripes_drop_encoders(&self->stripes);
+		if (self->source->vtable->release)
+			self->source->vtable->release(self->source);
 		return;
 	}
 	/* Nobody who watches now has what pictures could refer to. */
@@ -343,7 +289,7 @@ static int turn(struct se_engine *self)
 	if (stop)
 		return 1;
 	now = se_now_us(); /* before the source is asked: what it reports later is not in a frame captured now */
-	code = read_source(self, watched, now);
+	code = se_engine_read_source(self, watched, now);
 	if (code == SE_OK && self->layout_due)
 		code = se_engine_layout(self);
 	if (code < 0)
@@ -377,7 +323,7 @@ void *se_engine_main(void *argument)
 	se_pace_init(&self->pace, self->settings.framerate);
 	code = bear(self, se_engine_layout(self), self->last_scan_us);
 	if (code == SE_OK)
-		code = read_source(self, true, self->last_scan_us);
+		code = se_engine_read_source(self, true, self->last_scan_us);
 	while (code == SE_OK) {
 		code = turn(self);
 		count_cpu(self);

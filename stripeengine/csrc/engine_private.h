@@ -2,6 +2,7 @@
  *
  * engine.c           what callers on any thread may do: life cycle, take, settings, snapshot requests, counters
  * engine_loop.c      the engine's thread: waiting, pacing, when to do what
+ * engine_source.c    what the source says
  * engine_capture.c   from damage to changed rectangles and the reference picture
  * engine_stripes.c   mode h264: from changed stripes and due paint-overs to ops
  * engine_frame.c     from ops to finished messages
@@ -89,6 +90,7 @@ struct se_engine {
 	struct se_image image;   /* what was captured last; valid until the source is polled */
 	struct se_region dirty;  /* may have changed since the last capture */
 	uint64_t dirty_since;    /* when it became non-empty */
+	uint64_t glimpsed_us;    /* since when there is damage that was not asked for; 0: there is none */
 	bool paused;             /* changes are noted, nothing else */
 	enum se_catch_up catch_up; /* after a pause; snapshots wait for it */
 	bool layout_due;         /* reference and stripes do not fit source and settings yet: there was no memory */
@@ -109,6 +111,9 @@ void se_engine_signal(int fd);
 
 /* engine_loop.c */
 void *se_engine_main(void *engine);
+
+/* engine_source.c: takes over what has changed and tells the pace. `fresh`: it has just happened, for it was waited for. */
+int se_engine_read_source(struct se_engine *self, bool fresh, uint64_t now);
 
 /* engine_capture.c: compares the source with the reference inside `dirty` (everything if refresh or scan) and notes what
  * has changed in the stripes. In h264 the reference is brought up to date; in the others `image` has all rows

@@ -11,7 +11,8 @@
 #define SHARE 16          /* a further rectangle of a candidate saves at least that part of all it could */
 #define VAIN_MOST 4       /* searches in vain, after which only one in RETRY goes beyond rows */
 #define RETRY 4
-#define WITNESSES 16     /* probes; where so many see nothing of any candidate, nothing has moved */
+#define WITNESSES 8      /* probes; so many tell how much of the change a candidate explains */
+#define WORTH 8          /* where none explains much, those are examined that explain one part in so many */
 #define CANDIDATES (2 * SE_MOTION_CANDIDATES + 2) /* a guess, rows, columns, tiles */
 
 enum { TOP, BOTTOM, LEFT, RIGHT }; /* sides */
@@ -311,14 +312,15 @@ static void gather_candidates(struct search *search)
 
 static void try_candidates(struct search *search)
 {
-	bool explained = search->best >= se_motion_enough(&search->probes);
+	int enough = se_motion_enough(&search->probes);
+	bool explained = search->best >= enough, doubtful = search->probes.count >= WITNESSES && search->best * 2 < enough;
 
-	/* A page that was turned: by chance a few of its lines are lines of the old one. An examination reads all. */
-	if (search->best == 0 && search->probes.count >= WITNESSES)
-		return;
 	for (int i = 0; i < search->candidate_count && search->count < SE_MOTION_MAX; i++) {
 		struct se_motion_vector by = search->candidates[i].by;
 
+		/* A page that was turned: by chance a few of its lines are lines of the old one. An examination reads all of both. */
+		if (doubtful && search->candidates[i].score * WORTH < search->probes.count)
+			break; /* the best come first */
 		/* Where one has explained the change, another that explains nothing of the rest is not worth an examination. */
 		if (explained && search->count > 0 &&
 		    se_motion_score(&search->view, &search->probes, by, search->moves, search->count) == 0)

@@ -87,6 +87,11 @@ void se_pace_change(struct se_pace *self, bool fresh, uint64_t now)
 		self->ready_us = ready;
 }
 
+bool se_pace_settles(const struct se_pace *self, uint64_t now)
+{
+	return !self->waiting && in_stream(self, now);
+}
+
 uint64_t se_pace_due(const struct se_pace *self)
 {
 	uint64_t due;

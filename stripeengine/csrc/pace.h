@@ -46,6 +46,9 @@ void se_pace_set_rate(struct se_pace *self, int framerate, uint64_t now);
 /* The source has reported changes. `fresh`: they have just come; false if they came while it was not watched. */
 void se_pace_change(struct se_pace *self, bool fresh, uint64_t now);
 
+/* True if a fresh change would not be taken at once: nothing waits yet, and it is one of a stream. */
+bool se_pace_settles(const struct se_pace *self, uint64_t now);
+
 /* When what waits is to be captured, at the latest; SE_PACE_NEVER if nothing waits. */
 uint64_t se_pace_due(const struct se_pace *self);
 

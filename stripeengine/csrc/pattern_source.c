@@ -196,7 +196,13 @@ static int source_wants_scan(struct se_source *source)
 }
 
 static const struct se_source_vtable vtable = {
-	source_destroy, source_fd, source_poll, source_size, source_grab, source_cursor, source_wants_scan,
+	.destroy = source_destroy,
+	.fd = source_fd,
+	.poll = source_poll,
+	.size = source_size,
+	.grab = source_grab,
+	.cursor = source_cursor,
+	.wants_scan = source_wants_scan,
 };
 
 static int start_timer(struct pattern_source *self, int framerate)

@@ -8,6 +8,11 @@ void se_pixel_use_portable(bool portable)
 	portable_only = portable;
 }
 
+bool se_pixel_portable(void)
+{
+	return portable_only;
+}
+
 bool se_pixel_avx2(void)
 {
 #if HAVE_AVX2_KERNEL

@@ -15,7 +15,10 @@
 /* True if AVX2 kernels may be called. */
 bool se_pixel_avx2(void);
 
-/* Switches them off for comparison with their portable twins in tests; not for use while engines run. */
+/* True if no vectorised kernel is to be called, of whatever kind. */
+bool se_pixel_portable(void);
+
+/* Switches all of them off for comparison with their portable twins in tests; not for use while engines run. */
 void se_pixel_use_portable(bool portable);
 
 /* Of a pixel read as one 32-bit number. */

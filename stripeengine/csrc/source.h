@@ -43,12 +43,19 @@ struct se_source_vtable {
 	int (*poll)(struct se_source *self, struct se_region *damage);
 	/* Current size in pixels. */
 	void (*size)(struct se_source *self, int *width, int *height);
-	/* Makes the rows [y0, y1) of the framebuffer current and describes the whole of it; other rows are stale. */
+	/* Makes the rows [y0, y1) of the framebuffer current, at least as of the last poll, and describes the whole of it; other
+	 * rows may be stale. */
 	int (*grab)(struct se_source *self, int y0, int y1, struct se_image *out);
 	/* The newest cursor image; returns 0 when the source has no cursor, else 1. */
 	int (*cursor)(struct se_source *self, struct se_cursor *out);
 	/* 1 if a verification scan can find what damage does not report (X11), 0 if damage is exact. */
 	int (*wants_scan)(struct se_source *self);
+	/* What poll will report, as far as that is known without asking a server. NULL if poll asks nobody. */
+	int (*glimpse)(struct se_source *self);
+	/* The next grab is for a scan: it must show what damage did not report. NULL if any grab does. */
+	void (*distrust)(struct se_source *self);
+	/* Nobody will grab for long: memory that the next grab fills anyhow may go. NULL if there is none. */
+	void (*release)(struct se_source *self);
 };
 
 struct se_source {

@@ -43,6 +43,7 @@ int se_x11_source_read(struct se_source *source, int y0, int y1, uint8_t *out, s
 
 	if (code < 0)
 		return code;
+	source->vtable->distrust(source); /* so that the next one, without a poll before it, is of a later moment */
 	row = (size_t)image.width * 4;
 	if (size != row * (size_t)(y1 - y0))
 		return se_error_set(SE_E_INVALID, "rows %d to %d have %zu bytes, not %zu", y0, y1, row * (size_t)(y1 - y0), size);

@@ -221,10 +221,14 @@ void *se_x11_reply(struct se_x11 *self, unsigned sequence, xcb_generic_error_t *
 	return reply;
 }
 
+void se_x11_round_trip(struct se_x11 *self)
+{
+	free(se_x11_reply(self, xcb_get_input_focus(self->connection).sequence, NULL));
+}
+
 xcb_generic_error_t *se_x11_check(struct se_x11 *self, xcb_void_cookie_t request)
 {
-	/* Requests are answered in order: once this one is, the check does not wait. */
-	free(se_x11_reply(self, xcb_get_input_focus(self->connection).sequence, NULL));
+	se_x11_round_trip(self); /* then the check does not wait */
 	if (self->silent) {
 		xcb_discard_reply(self->connection, request.sequence);
 		return NULL;

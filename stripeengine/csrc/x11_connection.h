@@ -43,6 +43,9 @@ int se_x11_alive(const struct se_x11 *self);
  * se_x11_alive reports: it died, or nothing came for SE_X11_ANSWER_MS. */
 void *se_x11_reply(struct se_x11 *self, unsigned sequence, xcb_generic_error_t **error);
 
+/* Waits until the server has dealt with all requests so far, which it does in their order; for SE_X11_ANSWER_MS at most. */
+void se_x11_round_trip(struct se_x11 *self);
+
 /* As xcb_request_check, but waits for SE_X11_ANSWER_MS at most. NULL: no error, if the connection lives. */
 xcb_generic_error_t *se_x11_check(struct se_x11 *self, xcb_void_cookie_t request);
 

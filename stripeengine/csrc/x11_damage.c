@@ -65,7 +65,7 @@ bool se_x11_damage_concerns(struct se_x11_damage *self, const xcb_generic_event_
 	return false;
 }
 
-int se_x11_damage_fetch(struct se_x11_damage *self, struct se_x11 *x11, struct se_region *out)
+int se_x11_damage_fetch(struct se_x11_damage *self, struct se_x11 *x11, struct se_x11_mirror *mirror, struct se_region *out)
 {
 	xcb_connection_t *connection = x11->connection;
 	xcb_generic_error_t *error = NULL;
@@ -75,6 +75,9 @@ int se_x11_damage_fetch(struct se_x11_damage *self, struct se_x11 *x11, struct s
 
 	xcb_damage_subtract(connection, self->damage, self->outside > OUTSIDE_MAX ? XCB_NONE : self->focus, self->fetched);
 	self->outside = 0;
+	/* After it was cleared: what changes in between is copied, and reported once more. */
+	if (se_x11_mirror_follows(mirror))
+		se_x11_mirror_copy(mirror, x11, self->fetched);
 	reply = se_x11_reply(x11, xcb_xfixes_fetch_region(connection, self->fetched).sequence, &error);
 	if (reply == NULL)
 		return se_x11_reply_error(x11, "FetchRegion", error);

@@ -243,8 +243,9 @@ void se_x11_input_free(struct se_x11_input *self)
 {
 	if (self == NULL)
 		return;
-	if (self->x11.connection != NULL && !xcb_connection_has_error(self->x11.connection))
-		(void)se_x11_input_release(self);
+	/* A server that finds the connection closed may throw away what it has not read yet: it must have answered. */
+	if (self->x11.connection != NULL && se_x11_input_release(self) == 0)
+		se_x11_round_trip(&self->x11);
 	se_x11_close(&self->x11);
 	free(self);
 }

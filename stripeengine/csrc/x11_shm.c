@@ -103,29 +103,46 @@ static bool local_socket(const struct se_x11 *x11)
 	       name.ss_family == AF_UNIX;
 }
 
-static bool passes_descriptors(struct se_x11 *x11)
+struct abilities {
+	bool descriptors, pixmaps;
+};
+
+static struct abilities ask_abilities(struct se_x11 *x11)
 {
 	xcb_shm_query_version_reply_t *reply =
 		se_x11_reply(x11, xcb_shm_query_version(x11->connection).sequence, NULL);
-	bool yes = reply != NULL &&
-		   (reply->major_version > 1 || (reply->major_version == 1 && reply->minor_version >= 2));
+	struct abilities able = {false, false};
 
+	if (reply == NULL)
+		return able;
+	able.descriptors = reply->major_version > 1 || (reply->major_version == 1 && reply->minor_version >= 2);
+	able.pixmaps = reply->shared_pixmaps && reply->pixmap_format == XCB_IMAGE_FORMAT_Z_PIXMAP;
 	free(reply);
-	return yes;
+	return able;
 }
 
 int se_x11_shm_create(struct se_x11_shm *self, struct se_x11 *x11, size_t size)
 {
+	struct abilities able;
 	int code = 0;
 
 	memset(self, 0, sizeof *self);
 	if (size == 0)
 		return se_error_set(SE_E_INVALID, "shared memory of 0 bytes");
-	if (local_socket(x11) && passes_descriptors(x11))
+	able = ask_abilities(x11);
+	if (able.descriptors && local_socket(x11))
 		code = attach_memory(self, x11, size);
 	if (code == 0)
 		code = attach_sysv(self, x11, size);
-	return code < 0 ? code : 0;
+	if (code < 0)
+		return code;
+	self->pixmaps = able.pixmaps;
+	return 0;
+}
+
+bool se_x11_shm_empty(struct se_x11_shm *self)
+{
+	return self->passed && madvise(self->pixels, self->size, MADV_REMOVE) == 0;
 }
 
 void se_x11_shm_destroy(struct se_x11_shm *self, const struct se_x11 *x11)

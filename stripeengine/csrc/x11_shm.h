@@ -19,10 +19,14 @@ struct se_x11_shm {
 	size_t size;
 	xcb_shm_seg_t segment;
 	bool passed;     /* true: a memfd; false: System V */
+	bool pixmaps;    /* the server can draw into it */
 };
 
 /* Maps `size` bytes and attaches the server to them. 0, or a negative SE_E_* code with *self empty. */
 int se_x11_shm_create(struct se_x11_shm *self, struct se_x11 *x11, size_t size);
+
+/* Gives the pages back to the system: both sides read zeros until somebody writes. False if this memory cannot. */
+bool se_x11_shm_empty(struct se_x11_shm *self);
 
 /* Detaches both sides; harmless on an empty one. */
 void se_x11_shm_destroy(struct se_x11_shm *self, const struct se_x11 *x11);

@@ -26,13 +26,13 @@
 #include "x11_connection.h"
 #include "x11_cursor.h"
 #include "x11_damage.h"
-#include "x11_shm.h"
+#include "x11_mirror.h"
 #include "x11_view.h"
 
 struct x11_source {
 	struct se_source base; /* first: the engine's pointer is ours */
 	struct se_x11 x11;
-	struct se_x11_shm shm;
+	struct se_x11_mirror mirror;
 	struct se_x11_cursor cursor;
 	struct se_x11_damage damage;
 	struct se_x11_view view;          /* as last reported; the server may already be ahead */
@@ -70,10 +70,10 @@ static void handle_event(struct x11_source *self, const xcb_generic_event_t *eve
 {
 	uint8_t type = event->response_type & 0x7f;
 
-	/* Type 0 are errors of requests nobody waits for: a damage object whose root is gone, that is, a dying server. */
+	/* Type 0 are errors of requests nobody waits for: a copy that was refused, or the damage object of a dying server. */
 	if (type == 0)
-		return;
-	if (type == self->damage.first_event)
+		se_x11_mirror_refused(&self->mirror);
+	else if (type == self->damage.first_event)
 		self->pending |= se_x11_damage_concerns(&self->damage, event) ? SE_SOURCE_DAMAGE : 0;
 	else if (type == self->fixes_event + XCB_XFIXES_CURSOR_NOTIFY)
 		self->pending |= SE_SOURCE_CURSOR;
@@ -94,26 +94,19 @@ static void drain_queued(struct x11_source *self)
 	wake_raise(self);
 }
 
-/* Adopts where the view is now, with a larger segment if it has outgrown the present one; SE_SOURCE_RESIZED if it has another
- * size, SE_SOURCE_DAMAGE if it is elsewhere, 0 if all is as it was. */
+/* Adopts where the view is now, with more memory if it has outgrown the present; SE_SOURCE_RESIZED if it has another size,
+ * SE_SOURCE_DAMAGE if it is elsewhere, 0 if all is as it was. */
 static int adopt_view(struct x11_source *self)
 {
 	struct se_x11_view now = self->view;
-	struct se_x11_shm larger;
-	size_t bytes;
 	int code, changed = se_x11_view_find(&now, &self->x11);
 	bool resized = now.rect.w != self->view.rect.w || now.rect.h != self->view.rect.h;
 
 	if (changed < 0)
 		return changed;
-	bytes = (size_t)now.rect.w * (size_t)now.rect.h * 4; /* at most 1 GiB, the view sees to it */
-	if (bytes > self->shm.size) {
-		code = se_x11_shm_create(&larger, &self->x11, bytes);
-		if (code < 0)
-			return code;
-		se_x11_shm_destroy(&self->shm, &self->x11);
-		self->shm = larger;
-	}
+	code = changed == 0 ? 0 : se_x11_mirror_fit(&self->mirror, &self->x11, now.rect);
+	if (code < 0)
+		return code;
 	self->view = now;
 	if (changed == 0)
 		return 0;
@@ -122,18 +115,37 @@ static int adopt_view(struct x11_source *self)
 	return resized ? SE_SOURCE_RESIZED : SE_SOURCE_DAMAGE;
 }
 
-static int source_poll(struct se_source *source, struct se_region *damage)
+static void take_events(struct x11_source *self)
 {
-	struct x11_source *self = self_of(source);
 	xcb_generic_event_t *event;
-	unsigned seen, bits = 0;
-	int code;
 
-	wake_clear(self);
 	while ((event = xcb_poll_for_event(self->x11.connection)) != NULL) {
 		handle_event(self, event);
 		free(event);
 	}
+}
+
+/* What is only seen is still to be polled: the descriptor stays readable for it. */
+static int source_glimpse(struct se_source *source)
+{
+	struct x11_source *self = self_of(source);
+	int code;
+
+	wake_clear(self);
+	take_events(self);
+	wake_raise(self);
+	code = se_x11_alive(&self->x11);
+	return code < 0 ? code : (int)self->pending;
+}
+
+static int source_poll(struct se_source *source, struct se_region *damage)
+{
+	struct x11_source *self = self_of(source);
+	unsigned seen, bits = 0;
+	int code;
+
+	wake_clear(self);
+	take_events(self);
 	code = se_x11_alive(&self->x11);
 	if (code < 0)
 		return code;
@@ -150,7 +162,7 @@ static int source_poll(struct se_source *source, struct se_region *damage)
 			se_region_add(damage, (struct se_rect){0, 0, self->view.rect.w, self->view.rect.h});
 	}
 	if (seen & SE_SOURCE_DAMAGE) {
-		code = se_x11_damage_fetch(&self->damage, &self->x11, damage);
+		code = se_x11_damage_fetch(&self->damage, &self->x11, &self->mirror, damage);
 		if (code < 0)
 			return code;
 		bits |= code ? SE_SOURCE_DAMAGE : 0;
@@ -160,54 +172,46 @@ static int source_poll(struct se_source *source, struct se_region *damage)
 	return (int)bits;
 }
 
-/* Why a grab was refused: SE_E_AGAIN if the view is elsewhere by now, which poll reports next. */
-static int grab_refused(struct x11_source *self, xcb_generic_error_t *error)
+/* After a read was refused: SE_E_AGAIN if the view is elsewhere by now, which poll reports next. */
+static int read_refused(struct x11_source *self)
 {
-	if (error != NULL && error->error_code == XCB_MATCH) {
-		struct se_x11_view now = self->view;
-		int code = se_x11_view_find(&now, &self->x11);
+	struct se_x11_view now = self->view;
+	int code = se_x11_view_find(&now, &self->x11);
 
-		if (code == 1) {
-			self->pending |= SE_SOURCE_RESIZED;
-			code = se_error_set(SE_E_AGAIN, "the X screen is changing its size");
-		}
-		if (code < 0) {
-			free(error);
-			return code;
-		}
-	}
-	return se_x11_reply_error(&self->x11, "ShmGetImage", error);
+	if (code == 0)
+		return se_error_set(SE_E_SOURCE, "the X server refused ShmGetImage: the view lies inside of the screen");
+	if (code < 0)
+		return code;
+	self->pending |= SE_SOURCE_RESIZED;
+	return se_error_set(SE_E_AGAIN, "the X screen is changing its size");
 }
 
 static int source_grab(struct se_source *source, int y0, int y1, struct se_image *out)
 {
 	struct x11_source *self = self_of(source);
-	xcb_connection_t *connection = self->x11.connection;
-	xcb_generic_error_t *error = NULL;
-	xcb_shm_get_image_reply_t *reply;
 	struct se_rect view = self->view.rect;
-	size_t stride = (size_t)view.w * 4;
-	int code = 0;
+	int code;
 
 	if (y0 < 0 || y0 >= y1 || y1 > view.h)
 		return se_error_set(SE_E_INVALID, "rows %d to %d of a screen of %d rows cannot be grabbed", y0, y1, view.h);
-	reply = se_x11_reply(&self->x11,
-			     xcb_shm_get_image(connection, self->x11.screen->root, (int16_t)view.x, (int16_t)(view.y + y0),
-					       (uint16_t)view.w, (uint16_t)(y1 - y0), ~0u, XCB_IMAGE_FORMAT_Z_PIXMAP,
-					       self->shm.segment, (uint32_t)((size_t)y0 * stride))
-				     .sequence,
-			     &error);
-	if (reply == NULL)
-		code = grab_refused(self, error);
-	free(reply);
+	code = se_x11_mirror_read(&self->mirror, &self->x11, y0, y1);
+	if (code == SE_E_AGAIN)
+		code = read_refused(self);
 	drain_queued(self);
 	if (code < 0)
 		return code;
-	out->pixels = self->shm.pixels;
-	out->stride = stride;
-	out->width = view.w;
-	out->height = view.h;
+	*out = (struct se_image){self->mirror.shm.pixels, (size_t)view.w * 4, view.w, view.h};
 	return 0;
+}
+
+static void source_distrust(struct se_source *source)
+{
+	se_x11_mirror_distrust(&self_of(source)->mirror);
+}
+
+static void source_release(struct se_source *source)
+{
+	se_x11_mirror_release(&self_of(source)->mirror);
 }
 
 static int source_cursor(struct se_source *source, struct se_cursor *out)
@@ -253,7 +257,7 @@ static void source_destroy(struct se_source *source)
 
 	if (self == NULL)
 		return;
-	se_x11_shm_destroy(&self->shm, &self->x11);
+	se_x11_mirror_destroy(&self->mirror, &self->x11);
 	se_x11_close(&self->x11); /* the server frees damage object and region with the connection */
 	se_x11_cursor_free(&self->cursor);
 	if (self->epoll_fd >= 0)
@@ -345,6 +349,9 @@ static const struct se_source_vtable VTABLE = {
 	.grab = source_grab,
 	.cursor = source_cursor,
 	.wants_scan = source_wants_scan,
+	.glimpse = source_glimpse,
+	.distrust = source_distrust,
+	.release = source_release,
 };
 
 struct se_source *se_x11_source_new(const struct se_x11_address *address, const struct se_x11_part *part)

@@ -42,6 +42,7 @@ void test_lossless_decoder(void);
 void test_content(void);
 void test_activity(void);
 void test_motion(void);
+void test_course(void);
 void test_tiles(void);
 void test_pace(void);
 void test_frame(void);

@@ -12,7 +12,7 @@ static const struct {
 	{ "error", test_error },
 	{ "region", test_region }, { "damage", test_damage }, { "colour", test_colour },     { "pool", test_pool },
 	{ "budget", test_budget }, { "lossless", test_lossless }, { "content", test_content }, { "activity", test_activity },
-	{ "motion", test_motion }, { "tiles", test_tiles }, { "pace", test_pace },
+	{ "motion", test_motion }, { "course", test_course }, { "tiles", test_tiles }, { "pace", test_pace },
 	{ "decoder", test_lossless_decoder },
 	{ "frame", test_frame },   { "settings", test_settings }, { "engine", test_engine }, { "scripted", test_scripted },
 	{ "video", test_video }, { "auto", test_auto }, { "failures", test_failures }, { "stress", test_stress },

@@ -71,6 +71,9 @@ static void check_video(int rate, int jitter)
 	CHECK(se_activity_due(self) == now + SE_ACTIVITY_REST_US, "rest due");
 	CHECK(!se_activity_rested(self, 0, now + SE_ACTIVITY_REST_US - 1), "rests too early");
 	CHECK(se_activity_rested(self, 0, now + SE_ACTIVITY_REST_US), "does not rest");
+	CHECK(se_activity_rest_due(self, 0) >= now + SE_ACTIVITY_REST_US && se_activity_rest_due(self, 0) < now + SE_ACTIVITY_LEAVE_US,
+	      "rests for certain after %llu us", (unsigned long long)(se_activity_rest_due(self, 0) - now));
+	CHECK(se_activity_rest_due(self, 1) == UINT64_MAX, "what is not there rests");
 	CHECK(!se_activity_rested(self, 0, now + SE_ACTIVITY_REST_US + 1) && !se_activity_rested(self, 1, now), "rests twice");
 	CHECK(se_activity_due(self) == now + SE_ACTIVITY_LEAVE_US, "due");
 	CHECK(se_activity_regions(self, now + SE_ACTIVITY_LEAVE_US - 1, regions) == 1, "over too early");
@@ -98,6 +101,38 @@ static void check_others(void)
 	now = play(self, (struct se_rect){ 512, 512, 640, 368 }, TEXT, 30, 0, 1000, now + 3000000u);
 	now = play(self, (struct se_rect){ 512, 512, 640, 368 }, PHOTO, 30, 0, 1500, now);
 	CHECK(is(regions[0], 512, 512, 640, 368), "a video after text");
+	se_activity_free(self);
+}
+
+/* A film that has become slow does not rest between two of its pictures. */
+static void check_slow_rest(void)
+{
+	struct se_activity *self = open_grid(1280, 720);
+	struct se_rect video = { 320, 160, 640, 360 };
+	uint64_t now = play(self, video, PHOTO, 30, 0, 1000, START), last;
+
+	play(self, video, SE_ACTIVITY_UNKNOWN, 5, 0, 3000, now);
+	last = se_activity_last_change(self, video);
+	CHECK(!se_rect_empty(regions[0]), "over at 5 pictures a second");
+	CHECK(se_activity_rest_due(self, 0) > last + 400000u, "rests after %llu us",
+	      (unsigned long long)(se_activity_rest_due(self, 0) - last));
+	se_activity_free(self);
+}
+
+/* What raises the window of a video covers more of its tiles than the video. Soon the region begins where that does, once. */
+static void check_shift(void)
+{
+	struct se_activity *self = open_grid(1920, 1080);
+	struct se_rect window = { 600, 300, 700, 440 }, video = { 641, 353, 640, 360 };
+	uint64_t now = START;
+
+	se_activity_touch(self, window, PHOTO, now);
+	now = play(self, video, PHOTO, 30, 0, 600, now + 33333u);
+	CHECK(is(regions[0], 640, 352, 672, 384), "%d,%d %dx%d", regions[0].x, regions[0].y, regions[0].w, regions[0].h);
+	now = play(self, video, SE_ACTIVITY_UNKNOWN, 30, 0, 1000, now);
+	CHECK(is(regions[0], 641, 353, 655, 367), "%d,%d %dx%d", regions[0].x, regions[0].y, regions[0].w, regions[0].h);
+	play(self, video, SE_ACTIVITY_UNKNOWN, 30, 0, 4000, now);
+	CHECK(resizes == 2, "%d sizes", resizes);
 	se_activity_free(self);
 }
 
@@ -296,6 +331,8 @@ void test_activity(void)
 	check_video(24, 3);
 	check_video(18, 0);
 	check_others();
+	check_slow_rest();
+	check_shift();
 	check_whole_at_once();
 	check_two();
 	check_whole();

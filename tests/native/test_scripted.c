@@ -23,6 +23,9 @@ struct scripted {
 	int again; /* that many grabs fail for the moment */
 	bool dead;
 	int rows_grabbed;
+	int doubts; /* grabs announced to be a scan's */
+	bool unread; /* what a poll has reported was not grabbed yet */
+	int early;   /* polls meanwhile: the one before came too soon */
 	uint8_t rgba[16];
 };
 
@@ -45,6 +48,8 @@ static int scripted_poll(struct se_source *source, struct se_region *damage)
 	if (read(self->fd, &count, sizeof count) < 0)
 		count = 0;
 	pthread_mutex_lock(&self->lock);
+	self->early += self->unread;
+	self->unread = !se_rect_empty(self->damage);
 	se_region_add(damage, self->damage);
 	self->damage = (struct se_rect){ 0 };
 	if (self->cursor)
@@ -76,6 +81,7 @@ static int scripted_grab(struct se_source *source, int y0, int y1, struct se_ima
 	if (self->dead)
 		code = se_error_set(SE_E_SOURCE, "the display is gone");
 	self->rows_grabbed += y1 - y0;
+	self->unread = false;
 	pthread_mutex_unlock(&self->lock);
 	*out = (struct se_image){ p->pixels, p->stride, p->width, p->height };
 	return code;
@@ -93,8 +99,37 @@ static int scripted_wants_scan(struct se_source *source)
 	return 1;
 }
 
+static int scripted_glimpse(struct se_source *source)
+{
+	struct scripted *self = (struct scripted *)source;
+	int bits;
+
+	pthread_mutex_lock(&self->lock);
+	bits = (se_rect_empty(self->damage) ? 0 : SE_SOURCE_DAMAGE) | (self->cursor ? SE_SOURCE_CURSOR : 0) |
+	       (self->resized ? SE_SOURCE_RESIZED : 0);
+	pthread_mutex_unlock(&self->lock);
+	return bits;
+}
+
+static void scripted_distrust(struct se_source *source)
+{
+	struct scripted *self = (struct scripted *)source;
+
+	pthread_mutex_lock(&self->lock);
+	self->doubts++;
+	pthread_mutex_unlock(&self->lock);
+}
+
 static const struct se_source_vtable vtable = {
-	scripted_destroy, scripted_fd, scripted_poll, scripted_size, scripted_grab, scripted_cursor, scripted_wants_scan,
+	.destroy = scripted_destroy,
+	.fd = scripted_fd,
+	.poll = scripted_poll,
+	.size = scripted_size,
+	.grab = scripted_grab,
+	.cursor = scripted_cursor,
+	.wants_scan = scripted_wants_scan,
+	.glimpse = scripted_glimpse,
+	.distrust = scripted_distrust,
 };
 
 static void tell(struct scripted *self)
@@ -135,6 +170,9 @@ static void check_scan(struct scripted *self, struct se_engine *engine, struct v
 	CHECK(after.scans >= before.scans + 3 && after.scans <= before.scans + 6, "%d scans", (int)(after.scans - before.scans));
 	CHECK(after.wakeups - before.wakeups <= after.scans - before.scans + 1, "woken without a scan");
 	CHECK(after.frames == before.frames + 1, "frames");
+	pthread_mutex_lock(&self->lock);
+	CHECK((uint64_t)self->doubts >= after.scans, "%d of %d scans took what the source had", (int)after.scans - self->doubts, (int)after.scans);
+	pthread_mutex_unlock(&self->lock);
 }
 
 static void check_momentary_failure(struct scripted *self, struct se_engine *engine, struct viewer *viewer)
@@ -157,6 +195,25 @@ static void check_rows(struct scripted *self, struct se_engine *engine, struct v
 	pthread_mutex_lock(&self->lock);
 	/* On a slow machine a scan, which grabs all, may fall into it. */
 	CHECK(self->rows_grabbed % self->picture.height == 9, "%d rows grabbed for 9 damaged", self->rows_grabbed);
+	pthread_mutex_unlock(&self->lock);
+}
+
+/* Bursts of a stream are given time; the source, whose answer may be pixels, is asked once that is over. */
+static void check_stream(struct scripted *self, struct se_engine *engine, struct viewer *viewer)
+{
+	pthread_mutex_lock(&self->lock);
+	self->early = 0;
+	pthread_mutex_unlock(&self->lock);
+	for (int i = 0; i < 6; i++) {
+		struct se_rect rect = { 10 + i, 60, 50, 9 };
+
+		fill(self, rect, 40 + 20 * i);
+		damage(self, rect, 0);
+		CHECK(viewer_follow(viewer, engine, 13) >= 1 || viewer_follow(viewer, engine, 300) >= 1, "no frame %d", i);
+		CHECK(viewer_difference(viewer, &self->picture) <= 12, "in a stream");
+	}
+	pthread_mutex_lock(&self->lock);
+	CHECK(self->early == 0, "asked %d times too soon", self->early);
 	pthread_mutex_unlock(&self->lock);
 }
 
@@ -206,6 +263,7 @@ void test_scripted(void)
 	CHECK(poll(&(struct pollfd){ se_engine_fd(engine), POLLIN, 0 }, 1, 5000) == 1, "nothing came");
 	CHECK(viewer_follow(&viewer, engine, 100) == 1, "first frame");
 	check_rows(&self, engine, &viewer);
+	check_stream(&self, engine, &viewer);
 	check_momentary_failure(&self, engine, &viewer);
 	check_cursor(&self, engine, &viewer);
 #ifndef __SANITIZE_THREAD__ /* an unreported change has no happens-before by its nature */

@@ -69,10 +69,10 @@ void test_video(void)
 	middling = play(self, &seed, HEIGHT, 22, 6);
 	coarse = play(self, &seed, HEIGHT, 36, 6);
 	CHECK(coarse * 2 < middling && middling * 2 < fine, "%zu, %zu and %zu bytes", fine, middling, coarse);
-	/* Where an eighth of the picture changes each pixel is worth more bits than where all of it does. */
+	/* Where a sixteenth of the picture changes each pixel is worth more bits than where all of it does. */
 	middling = play(self, &seed, HEIGHT, 25, 8);
-	few = play(self, &seed, HEIGHT / 8, 25, 8);
-	CHECK(few * 8 > middling * 5 / 4, "%zu bytes for an eighth, %zu for all", few, middling);
+	few = play(self, &seed, HEIGHT / 16, 25, 8);
+	CHECK(few * 16 > middling * 5 / 4, "%zu bytes for a sixteenth, %zu for all", few, middling);
 	/* What may not be so large is made anew as a coarser key frame. */
 	{
 		struct se_buffer out = { 0 };

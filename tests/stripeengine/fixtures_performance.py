@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from stripeengine import Engine, EngineSettings, wire
 from stripeengine.decode import Decoder
+from stripeengine.wire_filter import filter_ops
 from stripeengine.x11 import X11Source
 from tests.stripeengine.fixtures_scripts import ROOT, Rectangle, Script, Step, print_script, shorten
 from tests.stripeengine.fixtures_stage import Stage
@@ -60,7 +61,7 @@ class Spectator:
             for op in message.ops:
                 if op.kind == wire.H264 and op.flags & wire.KEY:
                     self.keys.add(op.stream)
-            self._give(bytes(wire.filter_ops(message, lambda op: op.kind != wire.H264 or op.stream in self.keys)))
+            self._give(bytes(filter_ops(message, lambda op: op.kind != wire.H264 or op.stream in self.keys)))
         else:
             self._give(bytes(message.raw))
 

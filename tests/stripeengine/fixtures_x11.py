@@ -58,7 +58,7 @@ class XServer:
         self.framebuffer = framebuffer
         self.cookie = secrets.token_bytes(16)
         self.number = -1
-        self._modes = 0
+        self._modes: set[str] = set()
         self._directory = ""
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -93,6 +93,7 @@ class XServer:
         """Start the server and wait until it listens; raises `RuntimeError` with its log if it does not."""
         self._directory = tempfile.mkdtemp(prefix="x11-test-")
         os.chmod(self._directory, 0o755)
+        self._modes.clear()
         # With -displayfd alone and -nolisten local the server takes no lock and steals the socket of one that runs: so
         # we name the number, which makes it lock, and use -displayfd only to hear when it listens.
         first = 200 + secrets.randbelow(20_000)
@@ -111,6 +112,7 @@ class XServer:
         size = f"{self.size[0]}x{self.size[1]}x{self.depth}"
         command = ["Xvfb", f":{number}", "-displayfd", str(report), "-screen", "0", size, "-auth", self.authority]
         command += ["-noreset", "-listen" if self.tcp else "-nolisten", "tcp", "-nolisten", "local"]
+        command += ["-schedInterval", "1"]  # as sessions/desktop/start.sh does
         if self.framebuffer:
             command += ["-fbdir", self._directory]
         for extension in ("GLX", *self.without):
@@ -220,14 +222,15 @@ class XServer:
 
     def resize(self, width: int, height: int) -> None:
         """Give the screen another size through RandR, at most the one it was started with."""
-        self._modes += 1
-        name = f"t{width}x{height}-{self._modes}"  # a mode's name can be made once
+        name = f"t{width}x{height}"
         output = next(line.split()[0] for line in self.run("xrandr").stdout.splitlines() if " connected" in line)
         # The timings do not matter to Xvfb; the sizes in them do.
         horizontal = [str(width + step) for step in (0, 8, 16, 24)]
         vertical = [str(height + step) for step in (0, 3, 6, 10)]
-        self.run("xrandr", "--newmode", name, "60", *horizontal, *vertical)
-        self.run("xrandr", "--addmode", output, name)
+        if name not in self._modes:  # one can be made once, and some 700 are too many for an output
+            self.run("xrandr", "--newmode", name, "60", *horizontal, *vertical)
+            self.run("xrandr", "--addmode", output, name)
+            self._modes.add(name)
         self.run("xrandr", "--output", output, "--mode", name)
 
     def __enter__(self) -> Self:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,6 @@ from tests.stripeengine.fixtures_x11 import Painter, XServer, have_xvfb
 pytestmark = pytest.mark.skipif(not have_xvfb(), reason="Xvfb is not installed")
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[XServer]:
-    with XServer((640, 480)) as running:
-        yield running
 
 
 def command(*arguments: str) -> list[str]:

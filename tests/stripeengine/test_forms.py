@@ -27,15 +27,15 @@ PATIENCE_S = 10.0
 DARK, LIGHT = ("-bg", "#1e1e2e", "-fg", "#d8dee9"), ("-bg", "white", "-fg", "black")
 
 
-def show(picture: Pixels) -> tuple[list[wire.Op], bool]:
-    """Change a black screen into ``picture``; return the ops of the change and whether they make it exact."""
+def show(picture: Pixels, before: Pixels | None = None) -> tuple[list[wire.Op], bool]:
+    """Change ``before``, or a black screen, into ``picture``; return the change's ops, and if they make it exact."""
     height, width = picture.shape[:2]
     decoder = Decoder()
     source = FramebufferSource(width, height)
     # The repair would come later than the test is patient.
     settings = EngineSettings(mode="auto", repair_delay_ms=5000)
     with contextlib.closing(source), Engine(source, settings) as engine:
-        source.submit(np.zeros_like(picture))
+        source.submit(np.zeros_like(picture) if before is None else before)
         engine.start()
         _take(engine, decoder)
         source.submit(picture)
@@ -92,6 +92,24 @@ def test_text_of_a_terminal_is_exact_at_once(face: str, size: int, colours: tupl
     ops, exact = show(picture)
     assert exact
     assert {op.kind for op in ops} <= {wire.LOSSLESS, wire.FILL}
+
+
+def test_a_few_letters_are_exact_at_once() -> None:
+    # Cut close around bold coloured letters, so that hardly any of the paper is in the change.
+    text = "\x1b[1;95m" + "except except except except except except except \r\n" * 60
+    picture = terminal(text, "DejaVu Sans Mono:rgba=1:lcdfilter=1", 10, DARK)
+    paper = picture[-1, -1]
+    dense = 0
+    for y in range(0, 16):
+        before = picture.copy()
+        for row in range(y, SIZE[1] - 12, 64):
+            for x in range(35, SIZE[0], 64):
+                before[row : row + 12, x : x + 29] = paper
+        ops, exact = show(picture, before)
+        assert exact
+        assert {op.kind for op in ops} <= {wire.LOSSLESS, wire.FILL}
+        dense += any(op.kind == wire.LOSSLESS for op in ops)
+    assert dense
 
 
 def play(pictures: list[Pixels]) -> set[int]:

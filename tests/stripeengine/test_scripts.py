@@ -16,6 +16,7 @@ pytest.importorskip("stripeengine._stripeengine", reason="the C engine is not bu
 
 from stripeengine import wire
 from stripeengine.ffi import has_h264
+from stripeengine.wire_filter import filter_ops
 from tests.stripeengine.fixtures_performance import Mismatch, Performance, Referee, check_script
 from tests.stripeengine.fixtures_scripts import LARGEST, MODES, ROOT, Script, make_script, print_script, shorten
 from tests.stripeengine.fixtures_stage import Stage
@@ -80,7 +81,7 @@ def test_what_once_failed_does_not(stage: Stage, script: Script) -> None:
 
 def test_a_wrong_frame_is_found_and_its_script_made_short(stage: Stage) -> None:
     def lose_fills(data: bytes) -> bytes:
-        return bytes(wire.filter_ops(data, lambda op: op.kind != wire.FILL or op.value != 0x00C0DE))
+        return bytes(filter_ops(data, lambda op: op.kind != wire.FILL or op.value != 0x00C0DE))
 
     script: Script = [("set", {"mode": "auto"}), *[("wait", 1)] * 6]
     script += [("fill", ROOT, (0, 0, 400, 304), 0x00C0DE), *[("wait", 1)] * 6, ("set", {"mode": "auto"})]

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from stripeengine import wire
 from stripeengine.errors import WireError
+from stripeengine.wire_filter import filter_ops
 
 VECTORS = Path(__file__).resolve().parent.parent / "vectors"
 MESSAGES = sorted((VECTORS / "messages").glob("*.bin"))
@@ -100,7 +101,7 @@ def test_filter_keeps_exactly_what_is_wanted(data: bytes, mask: int) -> None:
     lossless = any(wanted[id(op)] for op in message.ops if op.kind == wire.LOSSLESS)
     expected = [op for op in message.ops if (lossless if op.kind == wire.LOSSLESS else wanted[id(op)])]
 
-    output = wire.filter_ops(message, lambda op: wanted[id(op)])
+    output = filter_ops(message, lambda op: wanted[id(op)])
     if len(expected) == len(message.ops):
         assert output is data
         return
@@ -118,14 +119,14 @@ def test_filter_copies_a_shared_payload_once() -> None:
         [op, op._replace(x=8), op._replace(offset=10, length=900), wire.fill_op((0, 0, 1, 1), 0)],
         payloads=area.getvalue(),
     )
-    left = wire.parse_message(wire.filter_ops(data, lambda op: op.kind == wire.JPEG))
+    left = wire.parse_message(filter_ops(data, lambda op: op.kind == wire.JPEG))
     assert len(left.payloads) == 1000
     assert [(op.offset, op.length) for op in left.ops] == [(0, 1000), (0, 1000), (10, 900)]
 
 
 def test_filter_keeps_what_a_later_version_added() -> None:
     data = (VECTORS / "messages" / "extended.1.bin").read_bytes()
-    left = wire.filter_ops(data, lambda op: op.kind == wire.COPY)
+    left = filter_ops(data, lambda op: op.kind == wire.COPY)
     message = wire.parse_message(left)
     assert [op.kind for op in message.ops] == [wire.COPY]
     assert bytes(left[48:56]) == b"\xee" * 8
@@ -134,7 +135,7 @@ def test_filter_keeps_what_a_later_version_added() -> None:
 
 def test_filter_refuses_a_malformed_message() -> None:
     with pytest.raises(WireError, match="^payload_size:"):
-        wire.filter_ops(pack()[:-1] + b"\0\0", lambda op: False)
+        filter_ops(pack()[:-1] + b"\0\0", lambda op: False)
 
 
 def test_stateful_ops_are_copies_and_deltas() -> None:
@@ -235,7 +236,7 @@ def test_mutated_messages_parse_or_raise_wire_errors(good: bytes, data: st.DataO
         assert op.x + op.w <= header.width and op.y + op.h <= header.height
         assert op.sx + (op.w if op.kind == wire.COPY else 0) <= header.width
         assert len(message.payload(op)) == op.length
-    assert wire.parse_message(wire.filter_ops(mutated, lambda op: op.kind == wire.JPEG)).header.epoch == header.epoch
+    assert wire.parse_message(filter_ops(mutated, lambda op: op.kind == wire.JPEG)).header.epoch == header.epoch
 
 
 @given(messages(), st.integers(0, 47), st.integers(0, 255))

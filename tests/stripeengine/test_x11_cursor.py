@@ -15,12 +15,6 @@ from tests.stripeengine.fixtures_x11 import Painter, XServer, have_xvfb
 pytestmark = pytest.mark.skipif(not have_xvfb(), reason="Xvfb is not installed")
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[XServer]:
-    with XServer((640, 480)) as running:
-        yield running
-
-
 @pytest.fixture
 def painter(server: XServer) -> Iterator[Painter]:
     with Painter(server) as running:

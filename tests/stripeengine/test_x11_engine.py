@@ -71,6 +71,39 @@ class Viewer:
         return bool(self.frames) and tuple(self.decoder.picture[y, x]) == tuple(colour.to_bytes(3, "big"))
 
 
+def pixels_kept() -> int:
+    """Return how many kilobytes of the memory that this process shares with an X server there are."""
+    with open("/proc/self/smaps", encoding="utf-8") as lines:
+        ours, size = False, 0
+        for line in lines:
+            ours = "stripeengine-x11" in line if "-" in line.split()[0] else ours
+            size += int(line.split()[1]) if ours and line.startswith("Rss:") else 0
+    return size
+
+
+def test_who_is_not_watched_gives_the_pixels_memory_back(server: XServer, painter: Painter) -> None:
+    automatic = EngineSettings(mode="auto", verify_interval_ms=0)
+    painter.fill(0, 0, 640, 480, 0x204060)
+    with running(server, automatic) as (engine, viewer):
+        viewer.wait(lambda: viewer.exactly(639, 479, 0x204060), 5)
+        assert pixels_kept() >= 640 * 480 * 4 // 1024
+        engine.pause(True)
+        until = time.monotonic() + 5
+        while pixels_kept() and time.monotonic() < until:
+            time.sleep(0.01)
+        assert pixels_kept() == 0
+        painter.fill(10, 20, 30, 40, 0xFF0000)
+        time.sleep(0.1)
+        assert pixels_kept() == 0, "what changes meanwhile is only noted"
+        engine.pause(False)
+        viewer.wait(lambda: viewer.exactly(39, 59, 0xFF0000), 5)
+        painter.fill(300, 200, 5, 5, 0x00FF00)
+        viewer.wait(lambda: viewer.exactly(304, 204, 0x00FF00), 5)
+        assert all(
+            viewer.exactly(x, y, 0x204060) for x, y in ((0, 0), (639, 0), (639, 479), (9, 20), (40, 59), (305, 204))
+        )
+
+
 # The whole promise: an interval of 1 s, then the frame. The rest is what a busy machine may take.
 SCAN_SECONDS = 1.4
 

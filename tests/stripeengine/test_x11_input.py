@@ -18,12 +18,6 @@ SHIFT_L = 0xFFE1
 BUTTON1, BUTTON3 = 1 << 8, 1 << 10
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[XServer]:
-    with XServer((640, 480)) as running:
-        yield running
-
-
 @pytest.fixture
 def pointer(server: XServer) -> Iterator[X11Input]:
     with X11Input(socket=server.socket, auth=server.auth) as opened:

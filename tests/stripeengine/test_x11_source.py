@@ -22,19 +22,6 @@ WIDTH, HEIGHT = 640, 480
 Rect = tuple[int, int, int, int]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[XServer]:
-    with XServer((WIDTH, HEIGHT)) as running:
-        yield running
-
-
-@pytest.fixture
-def painter(server: XServer) -> Iterator[Painter]:
-    with Painter(server) as running:
-        running.fill(0, 0, WIDTH, HEIGHT, 0x000000)
-        yield running
-
-
 @pytest.fixture
 def source(server: XServer, painter: Painter) -> Iterator[X11Source]:
     with X11Source(socket=server.socket, auth=server.auth) as opened:

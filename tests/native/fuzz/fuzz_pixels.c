@@ -162,12 +162,12 @@ static void check_colour(const struct image *image)
 	for (int i = 0; i < 2; i++) {
 		uint8_t(*p)[SIDE] = planes[i];
 
-		se_colour_use_portable(i == 1);
+		se_pixel_use_portable(i == 1);
 		se_colour_row_444(colour, image->pixels, image->width, p[0], p[1], p[2]);
 		if (count > 0)
 			se_colour_rows_420(colour, image->pixels, bottom, count, p[0], p[3], p[4], p[5]);
 	}
-	se_colour_use_portable(false);
+	se_pixel_use_portable(false);
 	CHECK(memcmp(planes[0], planes[1], sizeof planes[0]) == 0, "colours differ");
 }
 

@@ -195,6 +195,7 @@ static void make_answer(const uint8_t *request, size_t size, struct answer *out)
 		put32(b + 8, major == SHM ? 1 | 2 << 16 : 4);
 		put32(b + 12, 1);
 		b[1] = 1;
+		b[16] = 2; /* MIT-SHM: pixmaps may be shared */
 	} else if (major == XTEST && minor == 0) { /* GetVersion */
 		b[1] = 2;
 		put16(b + 8, 2);
