@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from benchmarks.delivery import browser, fanout, inputs, kills, plots, slow, soak
 from benchmarks.delivery.figures import ROWS, Figures, missed, table
+from benchmarks.plots import check_option
 
 Measure = Callable[[bool], Figures]
 MEASURES: Final[dict[str, Measure]] = {
@@ -40,7 +41,7 @@ def arguments(line: list[str] | None = None) -> argparse.Namespace:
     """Read the command line; exits 2 with a message if it makes no sense."""
     parser = argparse.ArgumentParser(prog="benchmarks.delivery", description=__doc__.splitlines()[0])
     parser.add_argument("--rows", default=",".join(MEASURES), help="default all: %(default)s")
-    parser.add_argument("--short", action="store_true", help="each briefly: under 5 minutes")
+    parser.add_argument("--short", action="store_true", help="each briefly: under 10 minutes")
     parser.add_argument("--soak-minutes", type=float, default=None, help="how long the soak lasts")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write every figure")
     parser.add_argument("--plot", metavar="DIR", type=Path, help="write plots")
@@ -51,11 +52,7 @@ def arguments(line: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"--rows: there is no {', '.join(unknown) or 'name'}; there are {', '.join(MEASURES)}")
     if options.soak_minutes is not None and not 0.5 <= options.soak_minutes <= 1440:
         parser.error("--soak-minutes must be between 0.5 and 1440")
-    if options.plot is not None:
-        try:
-            plots.load_matplotlib()  # now, not when all is measured
-        except RuntimeError as error:
-            parser.error(str(error))
+    check_option(parser, options.plot)
     return options
 
 

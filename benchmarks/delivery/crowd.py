@@ -17,10 +17,9 @@ from typing import Any
 
 from benchmarks.clocks import monotonic_us
 from benchmarks.delivery.viewer import Counts, Options, Viewer, Where
-from benchmarks.display import map_framebuffer
 
 ORDERS = ("open", "mark", "figures", "shape", "pause", "resume", "input", "say", "close", "since", "commits", "state")
-ORDERS += ("different",)
+ORDERS += ("compare",)
 
 
 class Crowd:
@@ -31,12 +30,17 @@ class Crowd:
         self._viewers: dict[int, Viewer] = {}
         self._next = 0
 
-    async def open(self, session: str, count: int = 1, options: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Let ``count`` viewers in, all at once; return their numbers and how long each took."""
+    async def open(
+        self, session: str, count: int = 1, options: dict[str, Any] | None = None, full: bool = False
+    ) -> dict[str, Any]:
+        """Let ``count`` viewers in, all at once; return their numbers and how long each took.
+
+        ``full``: wait until each has a picture with all its pixels.
+        """
         host, port, cookie = self._address
         where = Where(host, port, f"/ws/session/{session}/", cookie)
         viewers = [Viewer(where, Options(**(options or {}))) for _ in range(count)]
-        await asyncio.gather(*(viewer.open() for viewer in viewers))
+        await asyncio.gather(*(viewer.open(full=full) for viewer in viewers))
         numbers = list(range(self._next, self._next + count))
         self._next += count
         self._viewers.update(zip(numbers, viewers, strict=True))
@@ -44,6 +48,7 @@ class Crowd:
             "viewers": numbers,
             "welcomed_s": [viewer.welcomed_s for viewer in viewers],
             "pictured_s": [viewer.pictured_s for viewer in viewers],
+            "full_s": [viewer.full_s for viewer in viewers],
         }
 
     def mark(self) -> dict[str, Any]:
@@ -95,20 +100,26 @@ class Crowd:
         """Return the commits of a viewer who keeps them, from a moment on: [committed, captured, kind]."""
         return {"commits": [commit for commit in self._viewers[viewer].commits if commit[0] >= since_us]}
 
-    def different(self, viewer: int, framebuffer: str) -> dict[str, Any]:
-        """Return how many pixels of what a decoding viewer sees are not those of an X server's framebuffer."""
-        decoder = self._viewers[viewer].decoder
-        if decoder is None:
-            raise ValueError("this viewer does not decode")
-        truth = map_framebuffer(Path(framebuffer))[:, :, 2::-1]
-        if truth.shape != decoder.picture.shape:
-            return {"pixels": truth.shape[0] * truth.shape[1]}
-        return {"pixels": int((truth != decoder.picture).any(axis=2).sum())}
+    def compare(self, viewer: int, framebuffer: str) -> dict[str, Any]:
+        """Compare what a decoding viewer sees with an X server's framebuffer, which is at rest."""
+        self._viewers[viewer].compare(Path(framebuffer))
+        return {"at_us": monotonic_us()}
 
     def state(self, viewer: int) -> dict[str, Any]:
         """Return the viewer's last text messages and close codes."""
         seen = self._viewers[viewer]
-        return {"texts": seen.texts[-20:], "closes": seen.closes, "undecodable": seen.undecodable}
+        return {
+            "texts": seen.texts[-20:],
+            "closes": seen.closes,
+            "undecodable": seen.undecodable,
+            "exact_us": seen.exact_us,
+        }
+
+    def end(self) -> None:
+        """Let nobody decode any more: the process would wait for what is left."""
+        for viewer in self._viewers.values():
+            if viewer.eye is not None:
+                viewer.eye.close()
 
     async def obey(self, line: bytes) -> None:
         """Do what a line says and answer it."""
@@ -131,6 +142,7 @@ async def run(crowd: Crowd) -> None:
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer)
     while line := await reader.readline():
         await crowd.obey(line)
+    crowd.end()
 
 
 if __name__ == "__main__":

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from benchmarks.clocks import cpu_seconds, resident_mb
-from benchmarks.delivery.figures import Figures, added, p95_ms, percentile
-from benchmarks.delivery.site import Site, staged
+from benchmarks.delivery.figures import Figures, p95_ms, percentile
+from benchmarks.delivery.site import Crowd, Site, Worker, staged
 
 TICKS = 30
 MANY = 50
@@ -15,6 +16,10 @@ SETTLE_S = 1.5
 SLOW = {"kbps": 256.0, "delay_ms": 20.0}
 FRAME_BYTES, FRAMES = 30_000, 60
 JOIN_ROUNDS = 40, 12
+TURNS = 9, 5
+"""Of the owner alone and beside all others: what else runs on the machine comes and goes within seconds."""
+SLOW_TURNS = 5, 3
+"""Of nobody slow, one and ten: what they cost is little beside what the scrolling page costs from spell to spell."""
 
 
 def fan_out(short: bool) -> Figures:
@@ -45,12 +50,8 @@ def fan_out(short: bool) -> Figures:
         crowd.order("close", viewers=list(range(inside)))
         again = measure()  # one viewer once more: what a busier machine costs is not the viewers' doing
         painter.order(f"scroll {TICKS}")
-        alone = measure()[1]
-        slow = site.crowd()
-        slow.open(worker.session, 1, **SLOW)
-        one = measure()[1]
-        slow.open(worker.session, 9, **SLOW)
-        ten = measure()[1]
+        turns = [_slow_turn(site, worker, lambda: measure()[1]) for _ in range(SLOW_TURNS[short])]
+    alone, one, ten = (percentile(spells, 0.5) or 0.0 for spells in zip(*turns, strict=True))
     most = max(encodes for encodes, _ in made.values())
     busiest = max(cores for _, cores in made.values())
     return {
@@ -66,10 +67,22 @@ def fan_out(short: bool) -> Figures:
     }
 
 
+def _slow_turn(site: Site, worker: Worker, measure: Callable[[], float]) -> tuple[float, float, float]:
+    """Return the worker's cores before one who keeps up, beside one more who is slow, and beside ten."""
+    alone, slow = measure(), site.crowd()
+    cores = [alone]
+    for more in (1, 9):
+        slow.open(worker.session, more, **SLOW)
+        cores.append(measure())
+    slow.close()
+    return cores[0], cores[1], cores[2]
+
+
 def web_tier(short: bool) -> Figures:
     """Publish frames of one size without an engine, and see what relaying them costs."""
     seconds = 4.0 if short else 10.0
     steps = (1, 10, MANY) if short else (1, 2, 10, 25, MANY)
+    rounds = TURNS[short]
     cores: dict[int, float] = {}
     delays: dict[int, float | None] = {}
     shares: dict[int, float] = {}
@@ -94,17 +107,35 @@ def web_tier(short: bool) -> Figures:
             counts = [own, *crowd.counts(*others)]
             shares[number] = sum(len(one["received"]) for one in counts) / (FRAMES * passed * len(counts))
         memory = resident_mb(site.web.pid)
+        turns = [_turn(owner, first, crowd, others, seconds / 2) for _ in range(rounds)]
         publisher.close()
     return {
         "percent_per_viewer": (cores[MANY] - cores[1]) / (MANY - 1) * 100,
-        "owner_added_ms": added(delays[MANY], delays[1]),
-        "owner_ms": delays[1],
+        "owner_added_ms": percentile([beside - alone for alone, beside in turns], 0.5),
+        "owner_ms": percentile([alone for alone, _ in turns], 0.5),
         "delivered_share": shares[MANY],
         "web_mb": memory,
         **{f"web_percent_{number}": value * 100 for number, value in cores.items()},
         **{f"owner_ms_{number}": value for number, value in delays.items()},
         **{f"delivered_share_{number}": value for number, value in shares.items()},
     }
+
+
+def _turn(owner: Crowd, first: int, crowd: Crowd, others: list[int], seconds: float) -> tuple[float, float]:
+    """Return the owner's p95 while all others hide their pages, and right after it while they look."""
+    delays = []
+    for hidden in (True, False):
+        for number in others:
+            crowd.order("say", viewer=number, message={"type": "visibility", "hidden": hidden})
+        time.sleep(SETTLE_S)
+        owner.order("mark")
+        time.sleep(seconds)
+        [own] = owner.counts(first)
+        delay = p95_ms(own["received"])
+        if delay is None:
+            raise RuntimeError("no frame reached the owner")
+        delays.append(delay)
+    return delays[0], delays[1]
 
 
 def join(short: bool) -> Figures:
@@ -115,31 +146,37 @@ def join(short: bool) -> Figures:
         [first] = owner.open(worker.session, log=True)
         time.sleep(SETTLE_S)
         owner.order("mark")
-        times = _joins(crowd, worker.session, rounds, 1)
-        together = _joins(crowd, worker.session, 3, 10)
+        firsts, times = _joins(crowd, worker.session, rounds, 1)
+        _, together = _joins(crowd, worker.session, 3, 10)
         [counts] = owner.counts(first)
         painter.order(f"scroll {TICKS}")
-        moving = _joins(crowd, worker.session, rounds, 1)
+        _, moving = _joins(crowd, worker.session, rounds, 1)
+        painter.order("rest")
+        thin = [crowd.order("open", session=worker.session, options=SLOW) for _ in range(3)]
     return {
         "p95_ms": _ms(percentile([*times, *moving], 0.95)),
         "median_ms": _ms(percentile(times, 0.5)),
         "together_ms": _ms(max(together)),
+        "first_ms": _ms(percentile(firsts, 0.5)),
+        "thin_first_ms": _ms(percentile([answer["pictured_s"][0] for answer in thin], 0.5)),
         "others_bytes": float(counts["bytes"]),
         "still_p95_ms": _ms(percentile(times, 0.95)),
         "scrolling_p95_ms": _ms(percentile(moving, 0.95)),
     }
 
 
-def _joins(crowd: Any, session: str, rounds: int, count: int) -> list[float]:
-    """Return the seconds to the first picture of every one who joined."""
+def _joins(crowd: Any, session: str, rounds: int, count: int) -> tuple[list[float], list[float]]:
+    """Return the seconds to the first picture, and to the first with all pixels, of every one who joined."""
+    firsts: list[float] = []
     times: list[float] = []
     for _ in range(rounds):
-        answer = crowd.order("open", session=session, count=count)
-        times += answer["pictured_s"]
+        answer = crowd.order("open", session=session, count=count, full=True)
+        firsts += answer["pictured_s"]
+        times += answer["full_s"]
         time.sleep(0.1)
         crowd.order("close", viewers=answer["viewers"])
         time.sleep(0.1)
-    return times
+    return firsts, times
 
 
 def _ms(seconds: float | None) -> float | None:

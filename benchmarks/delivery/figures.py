@@ -39,6 +39,12 @@ def ratio(value: float | None, base: float | None) -> float | None:
     return None if value is None or not base else value / base
 
 
+def percent_above(value: float | None, base: float | None) -> float | None:
+    """Return how many per cent ``value`` is above ``base``; None if there is nothing to compare."""
+    found = ratio(value, base)
+    return None if found is None else (found - 1) * 100
+
+
 @dataclass(frozen=True)
 class Target:
     """One figure of a row and its bound: at most ``most``, or at least ``least``; neither: told, not judged."""
@@ -94,15 +100,18 @@ ROWS: Final[dict[str, Row]] = {
             T("first_ms", "first picture of the newcomer", "ms"),
             T("stills_per_s", "pictures until full rate", "/s", least=10),
             T("full_rate_s", "full rate after", "s", most=4),
-            T("owner_bytes_percent", "owner's bytes above before, while key frames are clocked", "%", most=8),
+            T("owner_bytes_percent", "owner's bytes a frame above before, while key frames are clocked", "%", most=8),
+            T("owner_key_frames_alone", "key frames before anybody joined: the film began anew", "", digits=0),
+            T("owner_key_frames", "key frames since", "", digits=0),
             T("owner_fps", "owner's frames", "/s"),
+            T("owner_fps_alone", "owner's frames before", "/s"),
         ),
     ),
     "web-tier": Row(
         "viewers of 60 frames of 30 kB a second",
         (
             T("percent_per_viewer", "web tier for each further viewer", "% of a core", most=1, digits=2),
-            T("owner_added_ms", "owner's p95 with 50 viewers above that alone", "ms", most=5),
+            T("owner_added_ms", "owner's p95 with 50 viewers above that alone, median of the rounds", "ms", most=5),
             T("owner_ms", "owner's p95 alone", "ms"),
             T("delivered_share", "of the frames reached the viewers", "", least=0.95, digits=2),
             T("web_mb", "memory of the web process with 50", "MB"),
@@ -113,7 +122,7 @@ ROWS: Final[dict[str, Row]] = {
         (
             T("owner_added_ms", "owner's p95 with them above that alone", "ms", most=1),
             T("owner_ms", "owner's p95 alone", "ms"),
-            T("owner_bytes_percent", "owner's bytes above alone", "%", most=1),
+            T("owner_bytes_percent", "owner's bytes for a picture above alone", "%", most=1),
             T("key_frames", "key frames on top", "", most=0),
             T("memory_mb", "server memory for each of them", "MB", most=2),
             T("age_s", "the picture's age at 256 kbit/s, 95 % of the time at most", "s", most=1.5, digits=2),
@@ -126,6 +135,8 @@ ROWS: Final[dict[str, Row]] = {
         (
             T("p95_ms", "p95, from the opening of the socket", "ms", most=200),
             T("median_ms", "median", "ms"),
+            T("first_ms", "first picture, with fewer pixels if all are much, median", "ms"),
+            T("thin_first_ms", "the same at 256 kbit/s and 20 ms each way, median", "ms"),
             T("together_ms", "ten at once, the last", "ms"),
             T("others_bytes", "bytes of pictures to others", "", most=0, digits=0),
         ),

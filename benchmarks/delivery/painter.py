@@ -1,7 +1,7 @@
 """What moves on the screen: a page that scrolls or a window that changes, at a rate that does not slip.
 
 ``python -m benchmarks.delivery.painter DISPLAY AUTHORITY``, driven by lines on stdin: ``scroll FPS`` moves the page,
-``tick FPS`` changes a window of it, ``stamp FPS`` scrolls and draws the time into the corners (`viewer.read_stamps`),
+``tick FPS`` changes a window of it, ``stamp FPS`` scrolls and draws the time into the corners (`stamps.read_stamps`),
 ``rest`` stops. Each line, also ``count``, is answered with the number of pictures drawn so far. The page is drawn once;
 a step is a copy inside the X server.
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.delivery.viewer import STAMP_BITS, STAMP_BLOCK, stamp_places
+from benchmarks.delivery.stamps import STAMP_BITS, STAMP_BLOCK, stamp_places
 
 PAGE_SCREENS = 3
 STEP_PIXELS = 24
@@ -77,11 +77,14 @@ class Painter:
 
     def scroll(self) -> None:
         """Move the page by one step, to its end and back."""
+        self._move()
+        self._done()
+
+    def _move(self) -> None:
         if not 0 <= self._offset + self._direction <= self._page_height - self.height:
             self._direction = -self._direction
         self._offset += self._direction
         self._root.copy_area(self._gc, self._page, 0, self._offset, self.width, self.height, 0, 0)
-        self._done()
 
     def tick(self) -> None:
         """Change a window in the middle of the page."""
@@ -92,8 +95,8 @@ class Painter:
         self._done()
 
     def stamp(self) -> None:
-        """Scroll, and draw the time into the corners."""
-        self.scroll()
+        """Scroll, and draw the time into the corners; all of it is sent to the X server together."""
+        self._move()
         now = time.monotonic_ns() // 1_000_000
         for x, y in stamp_places(self.width, self.height):
             white, black = [], []
@@ -105,7 +108,7 @@ class Painter:
             for colour, places in ((0xFFFFFF, white), (0, black)):
                 self._gc.change(foreground=colour)
                 self._root.poly_fill_rectangle(self._gc, places)
-        self._display.sync()
+        self._done()
 
     def _done(self) -> None:
         self._display.sync()

@@ -23,6 +23,7 @@ import redis
 
 from benchmarks.child import Child
 from benchmarks.display import Display, scratch_directory
+from tests.sessions.fixtures_beat import beating
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0
@@ -33,7 +34,8 @@ from django.test import Client
 from sessions.models import *
 user = User.objects.create_user("bench", password="x")
 template = SessionTemplate.objects.create(name="Bench", slug="bench", kind="application", command="xterm")
-values = dict(owner=user, template=template, width=1920, height=1080, state="running")
+host = SessionHost.objects.create(name="bench")
+values = dict(owner=user, template=template, host=host, width=1920, height=1080, state="running")
 sessions = [DesktopSession.objects.create(name=f"S{n}", **values) for n in range(COUNT)]
 client = Client(); client.force_login(user)
 print("\\x1e" + json.dumps({"sessions": [str(s.pk) for s in sessions], "cookie": client.cookies["sessionid"].value}))
@@ -94,6 +96,7 @@ class Site:
         text = self.manage("shell", "-v", "0", "-c", _SETUP.replace("COUNT", str(self._count)))
         found = json.loads(text.rsplit("\x1e", 1)[1])
         self.sessions, self.cookie = found["sessions"], found["cookie"]
+        self._stack.enter_context(beating(self.directory / "db.sqlite3"))
         self.start_web()
 
     def start_web(self) -> None:
@@ -209,6 +212,10 @@ class Crowd:
         if "error" in answer:
             raise RuntimeError(f"the viewers' process, told to {do}: {answer['error']}")
         return answer
+
+    def close(self) -> None:
+        """End the process, and with it its viewers."""
+        self._child.close()
 
     def open(self, session: str, count: int = 1, **options: Any) -> list[int]:
         """Let viewers in; return their numbers."""

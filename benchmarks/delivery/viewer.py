@@ -1,24 +1,26 @@
 """One viewer who speaks the protocol and acknowledges as the browser does (docs/protocol.md, section 6).
 
-On one event loop; nothing blocks but a real decode. Pictures are decoded for real where they will be looked at, else
-the time it takes is modelled: one payload after the other, an acknowledgement after each commit.
+On one event loop; nothing blocks. The time a decode takes is modelled: one payload after the other, an acknowledgement
+after each commit. Where the picture will be looked at, a process of its own decodes it as well (`eye`), some time
+later; what is seen in it counts from the modelled commit on.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from benchmarks.clocks import monotonic_us
+from benchmarks.delivery.eye import Eye
 from benchmarks.delivery.shaper import LinkShape, Shaper
 from benchmarks.delivery.websocket import Refused, WebSocket
+from sessions.tiles import Grid, touched
+from sessions.tiles import whole as covered_by
 from stripeengine import wire
-from stripeengine.decode import Decoder
-from stripeengine.errors import DecodeError, WireError
 
 DECODE_S, DECODE_S_PER_BYTE = 0.001, 40e-9
 """About what `python -m benchmarks.decoder` finds for a small frame, and for a page of code of 25 kB."""
@@ -29,7 +31,6 @@ PARTIAL = 4
 """Flag of a repair (section 2.4)."""
 
 AGE_STEP_US = 50_000
-STAMP_BLOCK, STAMP_BITS = 16, 32
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,10 @@ class Where:
 
 @dataclass(frozen=True)
 class Options:
-    """What one viewer is like. ``decode`` is ``model`` or ``real``; ``log`` keeps every commit, for `since`."""
+    """What one viewer is like. ``decode`` is ``model``, or ``real``: modelled, and looked at later.
+
+    ``log`` keeps every commit, for `since`.
+    """
 
     kbps: float = 0.0
     delay_ms: float = 0.0
@@ -95,16 +99,20 @@ class Viewer:
     def __init__(self, where: Where, options: Options) -> None:
         self.where, self.options = where, options
         self.counts = Counts()
-        self.decoder = Decoder() if options.decode == "real" else None
+        self.eye = Eye() if options.decode == "real" else None
         self.texts: list[dict[str, Any]] = []
         self.closes: list[int] = []
         self.commits: list[tuple[int, int, str]] = []
         """(committed, captured, ``frame``, ``snapshot`` or ``repair``), if they are kept."""
         self.undecodable = 0
-        self.welcomed_s = self.pictured_s = 0.0
+        self.welcomed_s = self.pictured_s = self.full_s = 0.0
         self._socket: WebSocket | None = None
+        self._welcomed = False
         self._shaper: Shaper | None = None
         self._pictured = asyncio.Event()
+        self._full = asyncio.Event()
+        self._lacks = -1
+        """Tiles that have not come with all their pixels yet; -1 before the first picture."""
         self._lost = asyncio.Event()
         self._busy_until = 0.0
         self._seq = 0
@@ -112,10 +120,15 @@ class Viewer:
         self._pings: asyncio.Task[None] | None = None
         self._began = 0.0
         self._stamp_us = self._shown_us = 0
+        self._committed: asyncio.Queue[tuple[list[bytes], int]] = asyncio.Queue()
+        self._parts: list[bytes] = []
+        self._looks: asyncio.Task[None] | None = None
+        self.exact_us = 0
+        """When the picture was committed that was the first to be the same as what it is compared with; 0: none yet."""
         self._epoch = self._newest = self._serial = 0
 
-    async def open(self, seconds: float = 20.0) -> None:
-        """Connect; return with the first picture. Raises `TimeoutError`."""
+    async def open(self, seconds: float = 20.0, full: bool = False) -> None:
+        """Connect; return with the first picture, or the first that has all its pixels. Raises `TimeoutError`."""
         options = self.options
         if options.kbps or options.delay_ms or options.jitter_ms or options.shaped:
             shape = LinkShape(options.kbps, options.delay_ms / 1000, options.jitter_ms / 1000)
@@ -123,19 +136,23 @@ class Viewer:
             await self._shaper.start()
         self._task = asyncio.create_task(self._keep())
         self._pings = asyncio.create_task(self._ping())
+        if self.eye is not None:
+            self._looks = asyncio.create_task(self._look(self.eye))
         if not options.never_reads:
             async with asyncio.timeout(seconds):
-                await self._pictured.wait()
+                await (self._full if full else self._pictured).wait()
 
     async def close(self) -> None:
         """Leave."""
-        for task in (self._task, self._pings):
+        for task in (self._task, self._pings, self._looks):
             if task is not None:
                 task.cancel()
         if self._socket is not None:
             self._socket.close()
         if self._shaper is not None:
             await self._shaper.stop()
+        if self.eye is not None:
+            self.eye.close()
 
     def shape(self, **changes: Any) -> None:
         """Change the link, which must be a shaped one."""
@@ -145,8 +162,8 @@ class Viewer:
             setattr(self._shaper.shape, name, value)
 
     def say(self, message: dict[str, Any]) -> None:
-        """Send a text message."""
-        if self._socket is not None:
+        """Send a text message; as the page does it, nothing before the server's welcome."""
+        if self._socket is not None and self._welcomed:
             self._socket.send(json.dumps(message))
 
     def input(self, events: list[list[Any]]) -> int:
@@ -165,12 +182,13 @@ class Viewer:
             self._lost.clear()
             self._began = time.monotonic()
             port = self._shaper.port if self._shaper is not None else self.where.port
-            self._socket = WebSocket(self._message, self._closed)
+            self._socket, self._welcomed = WebSocket(self._message, self._closed), False
             try:
                 await self._socket.open(
                     self.where.host, port, self.where.path, f"sessionid={self.where.cookie}", self.where.origin
                 )
-                self.say({"type": "hello", "versions": [1], "codecs": list(self.options.codecs)})
+                hello = {"type": "hello", "versions": [1], "codecs": list(self.options.codecs)}
+                self._socket.send(json.dumps(hello))
                 before = len(self.texts)
                 await self._lost.wait()
                 if any(text["type"] == "welcome" for text in self.texts[before:]):
@@ -197,6 +215,7 @@ class Viewer:
             return
         message = json.loads(data)
         if message["type"] == "welcome":
+            self._welcomed = True
             self._seq = self._serial = 0
             self.welcomed_s = time.monotonic() - self._began
             if self.options.never_reads and self._socket is not None:
@@ -234,27 +253,37 @@ class Viewer:
             if header.publish_us:
                 counts.relayed.append(now - header.publish_us)
                 counts.published.append(header.publish_us - header.capture_us)
-        if self.options.log or self.decoder is not None:
+        if not self._full.is_set():
+            self._note_pixels(wire.parse_message(data))
+        if self.options.log or self.eye is not None:
             for op in wire.parse_message(data).ops:
                 if op.kind == wire.H264:
                     counts.video_frames += 1
                     counts.key_frames += bool(op.flags & wire.KEY)
-        if self.decoder is not None:
-            try:
-                self.decoder.apply(bytes(data))
-            except (DecodeError, WireError):
-                self.undecodable += 1
-                self.say({"type": "resync", "reason": "decode"})
-            if not header.more:
-                self._commit(header)
-            return
+        if self.eye is not None:
+            self._parts.append(bytes(data))
         loop = asyncio.get_running_loop()
         self._busy_until = max(self._busy_until, loop.time()) + DECODE_S + DECODE_S_PER_BYTE * len(data)
         if not header.more:
-            loop.call_at(self._busy_until, self._commit, header)
+            parts, self._parts = self._parts, []
+            loop.call_at(self._busy_until, self._commit, header, parts)
 
-    def _commit(self, header: wire.Header) -> None:
+    def _note_pixels(self, message: wire.Message) -> None:
+        """Follow which tiles have all their pixels; a snapshot brings all tiles, whatever it leaves black."""
+        header = message.header
+        grid = Grid(header.width, header.height)
+        whole = [op.rectangle for op in message.ops if (op.pw, op.ph) == (op.w, op.h) or op.kind == wire.FILL]
+        few = [op for op in message.ops if op.kind == wire.JPEG and (op.pw, op.ph) != (op.w, op.h)]
+        if header.kind == wire.SNAPSHOT and not header.partial:
+            self._lacks = 0
+        if self._lacks > 0:
+            self._lacks &= ~covered_by(grid, whole)
+        for op in few:
+            self._lacks |= touched(grid, op.rectangle)
+
+    def _commit(self, header: wire.Header, parts: list[bytes]) -> None:
         now = monotonic_us()
+        self._committed.put_nowait((parts, now)) if parts else None
         if header.kind == wire.FRAME:
             self.counts.committed.append(now - header.capture_us)
         if self.options.log:
@@ -266,44 +295,33 @@ class Viewer:
         self._newest = max(self._newest, header.frame_id)
         # The last word of the header: which snapshot or repair of this connection it is, 0 for a frame.
         self._serial = max(self._serial, header[-1])
-        if self._socket is not None:
+        if self._socket is not None and self._welcomed:
             self._socket.send(
                 f'{{"type":"ack","epoch":{header.epoch},"frame":{self._newest},"serial":{self._serial},"decode_ms":1}}'
             )
         if not self._pictured.is_set():
             self.pictured_s = time.monotonic() - self._began
             self._pictured.set()
-        if self.decoder is not None:
+        if not self._lacks and not self._full.is_set():
+            self.full_s = time.monotonic() - self._began
+            self._full.set()
+
+    # ---- what is seen --------------------------------------------------------------------------------------------
+
+    def compare(self, framebuffer: Path) -> None:
+        """From now on look whether the picture is that of an X server at rest: see `exact_us`."""
+        if self.eye is None:
+            raise ValueError("this viewer does not decode")
+        self.eye.compare(framebuffer)
+        self.exact_us = 0
+
+    async def _look(self, eye: Eye) -> None:
+        while True:
+            parts, at = await self._committed.get()
+            seen = await eye.see(parts)
+            self.undecodable += not seen.decoded
             if self._stamp_us:
-                self.counts.ages += range(self._shown_us - self._stamp_us, now - self._stamp_us, AGE_STEP_US)
-            self._shown_us = now
-            with contextlib.suppress(ValueError):
-                self._stamp_us = read_stamps(self.decoder.picture)
-
-
-def read_stamps(picture: Any) -> int:
-    """Return the oldest of the times that `painter` has drawn into the four corners; ValueError if there are none.
-
-    A stamp is `STAMP_BITS` squares from the left, the lowest bit first, black or white, then their complement below.
-    """
-    height, width = picture.shape[:2]
-    wide = STAMP_BITS * STAMP_BLOCK
-    stamps = []
-    for x, y in stamp_places(width, height):
-        strip = picture[y : y + 2 * STAMP_BLOCK, x : x + wide, 1]
-        middle = STAMP_BLOCK // 2
-        bits = strip[middle, middle::STAMP_BLOCK] > 127
-        below = strip[STAMP_BLOCK + middle, middle::STAMP_BLOCK] > 127
-        if (bits == below).any():
-            raise ValueError("no stamp")
-        stamps.append(sum(1 << number for number, bit in enumerate(bits) if bit))
-    now_ms = monotonic_us() // 1000
-    ages = [(now_ms - stamp) % (1 << STAMP_BITS) for stamp in stamps]
-    return int((now_ms - max(ages)) * 1000)
-
-
-def stamp_places(width: int, height: int) -> list[tuple[int, int]]:
-    """Return the top left corners of the four stamps; aligned as macroblocks are."""
-    right = (width - STAMP_BITS * STAMP_BLOCK) // 16 * 16
-    bottom = (height - 2 * STAMP_BLOCK) // 16 * 16
-    return [(0, 0), (right, 0), (0, bottom), (right, bottom)]
+                self.counts.ages += range(self._shown_us - self._stamp_us, at - self._stamp_us, AGE_STEP_US)
+            self._shown_us, self._stamp_us = at, seen.stamp_us or self._stamp_us
+            if seen.exact and not self.exact_us:
+                self.exact_us = at

@@ -19,6 +19,7 @@ from django.db import Error as DatabaseTrouble
 
 from ..access import Access, AccessError, access_link_ticket, access_session
 from ..actions.presets import do_set_session_preset, visible_presets
+from ..bounds import tighter
 from ..models import DesktopSession, QualityPreset
 from ..permissions import Permission, Role
 from ..redis_client import RedisUnavailable
@@ -42,7 +43,7 @@ class Standing:
     message: str
     link_expires: datetime | None
     max_kbps: int
-    """What the link he came by allows, kbit/s; 0: no bound."""
+    """The tighter of what the session's preset and the link he came by allow, kbit/s; 0: no bound."""
     max_fps: int
     """The same in pictures a second."""
 
@@ -110,8 +111,8 @@ def _standing(access: Access) -> Standing:
         reason=session.reason,
         message=session.message,
         link_expires=access.link.expires_at if access.link else None,
-        max_kbps=access.link.max_kbps if access.link else 0,
-        max_fps=access.link.max_fps if access.link else 0,
+        max_kbps=tighter(*(source.max_kbps for source in (access.link, session.preset) if source)),
+        max_fps=tighter(*(source.max_fps for source in (access.link, session.preset) if source)),
     )
 
 

@@ -10,9 +10,11 @@ from collections.abc import Awaitable, Callable
 from statistics import median
 from typing import Any
 
+from ..latency import Samples
 from ..serving import framebus
 from ..serving.asks import Ask
 from ..serving.caps import Caps
+from ..serving.direct import Direct
 from ..serving.frames import Answer, Frame
 from ..serving.pump import Pump
 from ..serving.window import FrameWindow, KeyFrames, Phase
@@ -21,15 +23,27 @@ Notice = Callable[[str, str], None]
 
 
 class Delivery:
-    """The viewer as a FrameBus sees him. ``notice`` tells him something, by code and text."""
+    """The viewer as a FrameBus sees him.
 
-    def __init__(self, viewer: str, send: Callable[[dict[str, Any]], Awaitable[None]], notice: Notice) -> None:
+    ``notice`` tells him something, by code and text; ``sent`` is told the size of every picture.
+    """
+
+    def __init__(
+        self,
+        viewer: str,
+        send: Callable[[dict[str, Any]], Awaitable[None]],
+        notice: Notice,
+        sent: Callable[[int], None],
+        direct: Direct | None = None,
+    ) -> None:
         self.id = viewer
+        self.rank = 0
         self.window = FrameWindow()
-        self.pump = Pump(send, self.window, self._request)
+        self.pump = Pump(send, self.window, self._request, sent, direct)
         self._bus: framebus.FrameBus | None = None
         self._notice = notice
         self._noticed: set[str] = set()
+        self.samples = Samples()
 
     @property
     def started(self) -> bool:
@@ -54,6 +68,13 @@ class Delivery:
             self.window.caps = Caps(kbps, fps)
             self.pump.wake()
 
+    def place(self, rank: int) -> None:
+        """Who has a lower rank is handed every frame before him who has a higher one."""
+        if rank != self.rank:
+            self.rank = rank
+            if self._bus is not None:
+                self._bus.arrange()
+
     def hide(self, hidden: bool) -> None:
         """Nobody looks at the page, or somebody does again."""
         self.window.set_hidden(hidden)
@@ -70,6 +91,8 @@ class Delivery:
         window, flight = self.window, self.window.flight
         relays, acks = self.pump.relays, flight.delays
         self.pump.relays, flight.delays = [], []
+        self.samples.extend("relay", relays)
+        self.samples.extend("ack", acks)
         return {
             "phase": window.phase.value,
             "shrink": window.shrink if window.references.missed or window.references.inexact else 1,
@@ -97,7 +120,7 @@ class Delivery:
     def on_frame(self, frame: Frame) -> None:
         """A frame."""
         self.window.frame(frame, frame.received)
-        self.pump.wake()
+        self.pump.push()
 
     def on_answer(self, answer: Answer) -> None:
         """A snapshot or repair that the window asked for."""
@@ -118,7 +141,7 @@ class Delivery:
         if isinstance(request, KeyFrames):
             self._bus.request_key_frames()
         elif request.whole:
-            self._bus.request_snapshot(self.id)
+            self._bus.request_snapshot(self.id, request.small)
         else:
             self._bus.request_repair(self.id, request)
         codec = self.window.missing_codec

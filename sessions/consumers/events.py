@@ -87,6 +87,16 @@ def _state(event: Mapping[str, Any]) -> dict[str, Any]:
     return checked
 
 
+def _ending(event: Mapping[str, Any]) -> dict[str, Any]:
+    """A countdown; without a reason it is off. What is shown is a courtesy: the host agent decides."""
+    if "reason" not in event:
+        return {}
+    reason = event["reason"]
+    if reason not in (Reason.IDLE, Reason.TOO_OLD):
+        raise MessageError("reason is none of the known ones")
+    return {"reason": str(reason), "left_s": check_int(event.get("left_s"), "left_s", 0, 10**9)}
+
+
 def _choice(value: Any, name: str, choices: type[State] | type[Stage] | type[Reason]) -> str:
     if value not in [choice.value for choice in choices]:
         raise MessageError(f"{name} is none of the known ones")
@@ -106,4 +116,5 @@ _EVENTS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "injected": _injected,
     "state": _state,
     "preset": _preset,
+    "ending": _ending,
 }

@@ -14,6 +14,8 @@ MOST_CODECS = 16
 MOST_TICKET = 128
 MOST_AREAS = 64
 MOST_STREAMS = 16
+MOST_MEASURED = 1e9
+"""Of what a client measures; `sessions.latency` bounds it further."""
 
 
 class Garbage(MessageError):
@@ -36,6 +38,9 @@ class Ack:
     epoch: int
     frame: int
     serial: int | None
+    decode_ms: float | None = None
+    paint_ms: float | None = None
+    queue: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,7 @@ def parse(text: str) -> ClientMessage:
     if len(text) > MOST_BYTES or (len(text) > MOST_BYTES // 4 and len(text.encode("utf-8", "replace")) > MOST_BYTES):
         raise MessageError(f"a message has at most {MOST_BYTES} bytes")
     try:
-        message = json.loads(text, parse_constant=_refuse_constant)
+        message = _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         raise Garbage(f"not JSON: {error}") from None
     if not isinstance(message, dict):
@@ -108,6 +113,9 @@ def parse(text: str) -> ClientMessage:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a number")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _hello(message: dict[str, Any]) -> Hello:
@@ -125,11 +133,14 @@ def _hello(message: dict[str, Any]) -> Hello:
 
 
 def _ack(message: dict[str, Any]) -> Ack:
-    for name in ("decode_ms", "paint_ms", "queue"):
-        if name in message:
-            check_number(message[name], name, 0, 1e9)
+    decode, paint, queue = (_measured(message, name) for name in ("decode_ms", "paint_ms", "queue"))
     serial = message.get("serial")
-    return Ack(*_place(message), None if serial is None else check_int(serial, "serial", 0, 2**32 - 1))
+    number = None if serial is None else check_int(serial, "serial", 0, 2**32 - 1)
+    return Ack(*_place(message), number, decode, paint, int(queue or 0))
+
+
+def _measured(message: dict[str, Any], name: str) -> float | None:
+    return check_number(message[name], name, 0, MOST_MEASURED) if name in message else None
 
 
 def _place(message: dict[str, Any]) -> tuple[int, int]:

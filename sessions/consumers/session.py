@@ -1,58 +1,58 @@
 """The consumer of one viewer's WebSocket (docs/protocol.md, section 6).
 
-Runs on the event loop. `dispatch` replaces Channels' own, which hops through a thread for every message: frames,
-acknowledgements and input must not wait for somebody's database query. What needs the database runs in tasks beside
-it. The pump alone sends; what this class sends is queued there.
+Runs on the event loop. `_serve` and `dispatch` replace Channels' own, which hops through a thread for every message:
+frames, acknowledgements and input must not wait for somebody's database query. What needs the database runs in tasks
+beside it. The pump alone sends; what this class sends is queued there.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import secrets
 import time
 from collections import Counter
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
+from channels.layers import get_channel_layer
 
 from ..access import LINK_CLOSED, AccessError
 from ..actions.errors import ActionError
-from ..permissions import Permission
+from ..permissions import Permission, Role
 from ..serving import framebus, presence
+from ..serving.direct import DIRECT
 from ..serving.flight import WINDOW
 from ..states import State
+from ..tasks import end_soon, end_tasks
 from ..worker.messages import MessageError, session_group
 from . import incoming
 from .admission import Door, NotNow, Standing, ending, open_link, state_event
+from .codes import CLOSE_CODES, TRY_AGAIN
 from .delivery import Delivery
 from .events import check_event
+from .hearing import hear
 from .inputs import Inputs
+from .report import Report
 
 logger = logging.getLogger(__name__)
 
-CLOSE_CODES = {
-    "malformed": 4400,
-    "unauthenticated": 4401,
-    "forbidden": 4403,
-    "unknown-session": 4404,
-    "version": 4406,
-    "timeout": 4408,
-    "link-closed": 4410,
-    "session-ended": 4411,
-    "too-many": 4429,
-}
-TRY_AGAIN = 1013
 VERSION = 1
 HELLO_S = 5.0
 HEARTBEAT_S = 10
 SILENCE_S = 3 * HEARTBEAT_S
 RECHECK_S = 60.0
 STARTING_RECHECK_S = 3.0
+TURN = 16
+"""Messages of one client before everybody else has a turn."""
 MOST_STRIKES = 5
 """Messages that are not even JSON before the connection is closed."""
+RANKS = (Role.OWNER, Role.COLLABORATOR, Role.VIEWER, Role.OPERATOR)
+"""In this order everybody here is handed a frame: first who may act on what he sees."""
 STREAMING = (State.RUNNING, State.RECOVERING)
 
 
@@ -67,7 +67,10 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
         self._door = Door(scope, **{k: str(v) for k, v in scope["url_route"]["kwargs"].items()})
         self._standing: Standing | None = None
         self._greeted = False
-        self._delivery = Delivery(self.id, send, self._notice)
+        self._report = Report(loop.time())
+        direct = scope.get("extensions", {}).get(DIRECT)
+        self._delivery = Delivery(self.id, send, self._notice, self._report.sent, direct)
+        self._delivery.samples = self._report.samples
         self._pump = self._delivery.pump
         self._window = self._delivery.window
         self._inputs = Inputs(self.id, self._send_input)
@@ -79,7 +82,7 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
         self._strikes = 0
         self._noticed: set[str] = set()
         try:
-            await super().__call__(scope, receive, send)
+            await self._serve(scope, receive, send)
         except NotNow as error:
             logger.warning("a viewer was turned away for now: %s", error or type(error).__name__)
             await send({"type": "websocket.accept"})
@@ -87,22 +90,32 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
         finally:
             await self._leave()
 
+    async def _serve(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        self.scope, self.base_send = scope, send
+        self.channel_layer = get_channel_layer(self.channel_layer_alias)
+        self.channel_name = await self.channel_layer.new_channel()
+        refuse = partial(self.refused.update, ["internal"])
+        hearing = self._spawn(hear(self.channel_layer, self.channel_name, self._relay, self._look_soon, refuse))
+        try:
+            for number in itertools.count(1):
+                await self.dispatch(await receive())
+                if number % TURN == 0:
+                    await asyncio.sleep(0)  # a flood never makes `receive` wait
+        except StopConsumer:
+            pass
+        finally:
+            await end_tasks(hearing, again=framebus.COMMAND_S)  # it gives its channel back
+
     async def dispatch(self, message: dict[str, Any]) -> None:
-        """Handle one message of the client or the channel layer, without a thread."""
+        """Handle one message of the client, without a thread."""
         match message["type"]:
             case "websocket.receive":
                 await self._receive(message)
-            case "session.event":
-                self._relay(message.get("event"))
-            case "session.access":
-                self._look_soon()
             case "websocket.connect":
                 await self.send({"type": "websocket.accept"})
                 self._spawn(self._keep())
             case "websocket.disconnect":
                 raise StopConsumer
-            case _:
-                self.refused["internal"] += 1
 
     # ---- from the client -----------------------------------------------------------------------------------------
 
@@ -146,9 +159,12 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
     async def _obey(self, said: incoming.ClientMessage, standing: Standing) -> None:
         match said:
             case incoming.Ack(epoch, frame, serial):
-                if not self._window.ack(epoch, frame, self._heard, serial):
+                if self._window.ack(epoch, frame, self._heard, serial):
+                    self._report.acked(said)
+                else:
                     self.refused["ack"] += 1
-                self._pump.wake()
+                if not self._window.rests:
+                    self._pump.push()
             case incoming.Input():
                 self._input(said, standing)
             case incoming.Ping(t):
@@ -199,6 +215,7 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
 
     def _relay(self, event: Any) -> None:
         if self._standing is None:
+            self._look_soon()
             return
         try:
             checked = check_event(event)
@@ -207,7 +224,9 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
             logger.debug("session %s: event refused: %s", self._standing.session, error)
             return
         kind = checked["type"]
-        if kind == "state":
+        if kind == "preset":
+            self._look_soon()  # it may bound what he is sent
+        elif kind == "state":
             self._look_soon()  # the database decides; the event only says that there is something to see
             return
         if kind == "injected":
@@ -215,6 +234,7 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
             if received is None:
                 return
             checked["received_us"] = received
+            self._report.injected(received, checked["injected_us"])
         elif kind == "stats":
             checked["delivery"] = self._delivery.stats()
         self._pump.text(checked, newest=kind)
@@ -238,20 +258,13 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
             self._pump.close(TRY_AGAIN)
             return
         self._window.references.codecs = hello.codecs
-        self._pump.text(
-            {
-                "type": "welcome",
-                "version": VERSION,
-                "viewer": self.id,
-                "role": standing.role.value,
-                "permissions": sorted(standing.permissions),
-                **members,
-                "heartbeat_s": HEARTBEAT_S,
-                "window": WINDOW,
-            }
-        )
+        welcome = {"type": "welcome", "version": VERSION, "viewer": self.id, "role": standing.role.value}
+        welcome |= {"permissions": sorted(standing.permissions), **members}
+        self._pump.text({**welcome, "heartbeat_s": HEARTBEAT_S, "window": WINDOW})
         await presence.refresh(standing.session, self.id)
         self._take_standing(standing, None)
+        if self._look_again:
+            self._look_soon()
 
     def _take_standing(self, standing: Standing, before: Standing | None) -> None:
         """Act on what may have changed since ``before``."""
@@ -267,6 +280,7 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
             self._pump.text({"type": "role", "role": standing.role.value, "permissions": permissions})
             if Permission.INPUT not in standing.permissions:
                 self._spawn(self._inputs.release())
+        self._delivery.place(RANKS.index(standing.role))
         self._delivery.bound(standing.max_kbps, standing.max_fps)
         if not self._delivery.started and standing.state in STREAMING:
             self._delivery.start(standing.session)
@@ -275,6 +289,7 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
     def _look_soon(self) -> None:
         """Read the standing again; calls during a look lead to one more."""
         if self._standing is None:
+            self._look_again = True  # what he is being let in with may be older
             return
         if self._looking is not None and not self._looking.done():
             self._look_again = True
@@ -319,7 +334,9 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
                 self._look_soon()
             if now > refreshed + presence.REFRESH_S:
                 refreshed = now
-                await presence.refresh(standing.session, self.id)
+                refused = self.refused.total() + self._inputs.dropped
+                told = self._report.as_json(now, standing.role.value, self._delivery.stats(), refused)
+                await presence.refresh(standing.session, self.id, told)
 
     def _tell_link(self, standing: Standing | None, now: float) -> None:
         """Tell the worker what the link of someone who controls the session carries; mere viewers do not count."""
@@ -346,8 +363,8 @@ class SessionConsumer(AsyncConsumer):  # type: ignore[misc]
         """Give everything back. Nothing here may fail the others."""
         await self._delivery.stop()
         await self._inputs.stop()
-        for task in self._tasks:
-            task.cancel()
+        # All of them: one that went on would keep him among those who watch. A thread in the database may take longer.
+        await asyncio.wait([end_soon(*self._tasks)], timeout=framebus.COMMAND_S)
         if self.refused:
             logger.info("viewer %s: refused %s", self.id, dict(self.refused))
         standing = self._standing

@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..tiles import Grid, first
+from .rate import PLENTY, Rate
 
 AIM_S = 0.3
 REFINE_S = 0.2
+TRIED_S = 1.0
 LEAST_REFINE = 16384
 """Bytes of a picture's better part, at least: less is not worth a message."""
 LEAST_REFINED = 8
@@ -44,6 +46,8 @@ class Ask(NamedTuple):
     since: int
     """The newest frame that had come when it was asked: the answer is at least as new."""
     at: float
+    small: bool = False
+    """Of a whole picture: with fewer pixels, if it is large."""
 
     @property
     def shrink(self) -> int:
@@ -61,11 +65,14 @@ class Costs:
 
     def __init__(self) -> None:
         self._cost = [tier.cost for tier in TIERS]
+        self._guessed = set(range(len(TIERS)))
 
     def learn(self, tier: int, tiles: int, size: int) -> None:
-        """Note that ``tiles`` tiles took ``size`` bytes."""
+        """Note that ``tiles`` tiles took ``size`` bytes; the first that were counted replace the guess."""
         if tiles >= LEAST_TILES:
-            self._cost[tier] = (self._cost[tier] + size / tiles) / 2
+            before = size / tiles if tier in self._guessed else self._cost[tier]
+            self._guessed.discard(tier)
+            self._cost[tier] = (before + size / tiles) / 2
 
     def choose(self, tiles: int, bytes_per_s: float, moving: bool) -> int:
         """Return the best tier that so many tiles may have; ``moving``: they change again at once."""
@@ -75,12 +82,17 @@ class Costs:
                 return tier
         return LEAST
 
-    def refine(self, tiles: int, bytes_per_s: float, in_time: int) -> int:
+    def refine(self, tiles: int, bytes_per_s: float, rate: Rate) -> int:
         """Return which of ``tiles`` to ask for as good as everybody's.
 
-        ``in_time``: bytes that were last acknowledged in time; a link that has recovered carries more.
+        A link that has recovered carries more than its rate: from what was last acknowledged in time on it is tried
+        out; in smaller steps from what was late but soon, for then it may be the browser that is. So is one of which
+        nothing is known yet, within what it takes in `TRIED_S` at worst.
         """
-        if bytes_per_s == float("inf"):
+        if bytes_per_s < float("inf"):
+            size = max(LEAST_REFINE, bytes_per_s * REFINE_S, GROWTH * rate.in_time, 2 * rate.soon)
+        elif rate.proven < PLENTY:
+            size = max(LEAST_REFINE, min(GROWTH * rate.in_time, rate.proven * TRIED_S))
+        else:
             return tiles
-        size = max(LEAST_REFINE, bytes_per_s * REFINE_S, GROWTH * in_time)
         return first(tiles, max(LEAST_REFINED, int(size / self._cost[EXACT])))

@@ -70,7 +70,7 @@ class Flight:
 
     def is_ready(self) -> bool:
         """Whether a repair would not have to wait for long behind what is in flight."""
-        return self.has_room(ROOM)
+        return self.has_room(ROOM) and (self.rate.is_tried or not self._units)
 
     def wants_probe(self, now: float) -> bool:
         """Whether something small should be sent before anything else, to learn the round trip."""

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 from channels.layers import get_channel_layer
 
-from ..tasks import end_tasks
+from ..tasks import end_soon
 from ..worker.messages import frames_group, pack_tiles, snapshots_group, worker_group
 from .asks import Ask
 from .intake import Intake, Sink
@@ -29,6 +29,12 @@ MOST_BACKLOG = 128
 WATCH_S = 5.0
 """The worker is told so often that somebody looks."""
 RETRY_S = 1.0
+DEAF_S = 12.0
+"""A worker says at least every 5 s which frame was its last: if nothing is heard for so long, the subscription is
+made anew, whatever the layer thinks of it."""
+ASK_AGAIN_S = 0.25
+ASKS = 8
+"""Times that a question is put to a Redis that does not take it."""
 COMMAND_S = 5.0
 KEY_FRAMES_INTERVAL_S = 1.0
 
@@ -51,19 +57,19 @@ class FrameBus(Intake):
 
     def attach(self, sink: Sink) -> None:
         """Hand every further frame to ``sink``."""
-        self._sinks[sink.id] = sink
+        super().attach(sink)
         self.tell_watchers()
 
     def detach(self, sink: Sink) -> bool:
         """Hand nothing more to ``sink``; return whether nobody is left."""
-        if self._sinks.get(sink.id) is sink:
-            del self._sinks[sink.id]
-            self.tell_watchers()
-        return not self._sinks
+        nobody = super().detach(sink)
+        self.tell_watchers()
+        return nobody
 
-    def request_snapshot(self, viewer: str) -> None:
-        """Ask the worker for a snapshot for one viewer."""
-        self._ask({"type": "worker.snapshot", "viewer": viewer, "bus": self.id}, answered=True)
+    def request_snapshot(self, viewer: str, small: bool = False) -> None:
+        """Ask the worker for a snapshot for one viewer; ``small``: of fewer pixels, if it is large."""
+        message = {"type": "worker.snapshot", "viewer": viewer, "bus": self.id}
+        self._ask({**message, "small": True} if small else message, answered=True)
 
     def request_repair(self, viewer: str, ask: Ask) -> None:
         """Ask the worker for the newest state of some tiles, for one viewer."""
@@ -98,10 +104,9 @@ class FrameBus(Intake):
 
     def stop(self) -> None:
         """End the reader; the channel is given back in the background, and what is being told is told."""
-        waiting = [task for task, waits in self._errands.items() if waits]
-        ending = asyncio.create_task(end_tasks(self._reader, *waiting))
-        _endings.add(ending)
-        ending.add_done_callback(_endings.discard)
+        end_soon(*(task for task, waits in self._errands.items() if waits))
+        # Cut short, it would leave the layer with subscriptions that are none.
+        end_soon(self._reader, again=2 * COMMAND_S)
 
     # ---- receiving -----------------------------------------------------------------------------------------------
 
@@ -119,6 +124,8 @@ class FrameBus(Intake):
                 await self._receive(layer, channel)
             except asyncio.CancelledError:
                 raise
+            except TimeoutError:
+                logger.info("session %s: nothing was heard for %g s; listening anew", self.session, DEAF_S)
             except Exception as error:  # whatever the layer raises, the viewers must not be left without a reader
                 logger.warning("frames of session %s: %s", self.session, error or type(error).__name__)
             finally:
@@ -129,19 +136,24 @@ class FrameBus(Intake):
             await asyncio.sleep(RETRY_S)
 
     async def _receive(self, layer: Any, channel: str) -> None:
+        """Hand on what comes; raise `TimeoutError` when nothing has come for `DEAF_S`."""
+        loop = asyncio.get_running_loop()
         handled = 0
-        while True:
-            try:
-                message = await layer.receive(channel)
-            except (ValueError, TypeError, RecursionError) as error:  # not msgpack: a worker may publish anything
-                self.refuse(error)
-                continue
-            self.deliver(message, asyncio.get_running_loop().time())
-            handled += 1
-            if handled % 16 == 0:
-                # A flood never makes `receive` wait, and would keep the loop from everybody else.
-                await asyncio.sleep(0)
-                self._bound_backlog(layer, channel)
+        async with asyncio.timeout(DEAF_S) as patience:
+            while True:
+                try:
+                    message = await layer.receive(channel)
+                except (ValueError, TypeError, RecursionError) as error:  # not msgpack: a worker may publish anything
+                    self.refuse(error)
+                    continue
+                now = loop.time()
+                patience.reschedule(now + DEAF_S)
+                self.deliver(message, now)
+                handled += 1
+                if handled % 16 == 0:
+                    # A flood never makes `receive` wait, and would keep the loop from everybody else.
+                    await asyncio.sleep(0)
+                    self._bound_backlog(layer, channel)
 
     def _bound_backlog(self, layer: Any, channel: str) -> None:
         queue = layer.channels.get(channel)
@@ -156,9 +168,12 @@ class FrameBus(Intake):
 
     def _ask(self, message: dict[str, Any], *, answered: bool = False) -> None:
         async def ask() -> None:
-            if answered:
-                await self._subscribed.wait()  # an answer before the subscription would be lost
-            await send_to_worker(self.session, message)
+            for _ in range(ASKS if answered else 1):
+                if answered:
+                    await self._subscribed.wait()  # an answer before the subscription would be lost
+                if await send_to_worker(self.session, message):
+                    return
+                await asyncio.sleep(ASK_AGAIN_S)
 
         task = asyncio.create_task(ask())
         self._errands[task] = answered
@@ -174,7 +189,7 @@ class FrameBus(Intake):
 
 
 async def send_to_worker(session: str, message: dict[str, Any]) -> bool:
-    """Publish a worker message; return False, and log, if Redis does not take it. Nothing is tried twice."""
+    """Publish a worker message; return False, and log, if Redis does not take it. It is not tried twice."""
     layer: Any = get_channel_layer()
     try:
         async with asyncio.timeout(COMMAND_S):
@@ -196,7 +211,6 @@ def _log_loss(session: str, kind: str, error: Exception) -> None:
         logger.warning("%s for session %s was lost: %s", kind, session, error or type(error).__name__)
 
 
-_endings: set[asyncio.Task[None]] = set()
 _buses: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, FrameBus]] = WeakKeyDictionary()
 
 

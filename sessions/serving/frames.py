@@ -10,6 +10,7 @@ from copy import copy
 from functools import cached_property
 
 from stripeengine import wire
+from stripeengine.wire_filter import filter_ops
 
 from ..tiles import Grid, touched, whole
 
@@ -81,6 +82,16 @@ class Answer:
             return self.grid.all
         return whole(self.grid, [op.rectangle for part in self.parts for op in part.ops])
 
+    @cached_property
+    def blurred(self) -> int:
+        """Of a snapshot, the tiles that it brings with fewer pixels."""
+        mask = 0
+        for part in () if self.partial else self.parts:
+            for op in part.ops:
+                if op.kind in (wire.JPEG, wire.LOSSLESS) and (op.pw, op.ph) != (op.w, op.h):
+                    mask |= touched(self.grid, op.rectangle)
+        return mask
+
     def addressed(self, token: int) -> Answer:
         """Return the same answer, to another question."""
         other = copy(self)
@@ -97,5 +108,5 @@ class Answer:
             if any(op.kind == wire.LOSSLESS for op in hit):
                 hit.update(op for op in part.ops if op.kind == wire.LOSSLESS)
             if len(hit) < len(part.ops):
-                kept.append(wire.parse_message(wire.filter_ops(part, lambda op, hit=hit: op not in hit)))  # type: ignore[misc]
+                kept.append(wire.parse_message(filter_ops(part, lambda op, hit=hit: op not in hit)))  # type: ignore[misc]
         return tuple(kept)

@@ -27,6 +27,8 @@ class Sink(Protocol):
     """A viewer, as the bus sees him."""
 
     id: str
+    rank: int
+    """Lower ones are handed a frame first."""
 
     @property
     def watches(self) -> bool:
@@ -52,8 +54,25 @@ class Intake:
         self.invalid = 0
         self._adopted = 0  # frames up to this one are old, not wrong
         self._sinks: dict[str, Sink] = {}
+        self._order: tuple[Sink, ...] = ()
         self._parts: list[wire.Message] = []
         self._held: deque[tuple[dict[str, int], Answer]] = deque()
+
+    def attach(self, sink: Sink) -> None:
+        """Hand every further frame to ``sink``."""
+        self._sinks[sink.id] = sink
+        self.arrange()
+
+    def detach(self, sink: Sink) -> bool:
+        """Hand nothing more to ``sink``; return whether nobody is left."""
+        if self._sinks.get(sink.id) is sink:
+            del self._sinks[sink.id]
+            self.arrange()
+        return not self._sinks
+
+    def arrange(self) -> None:
+        """Note who there is, and in which order frames are handed on: of one rank, as they came."""
+        self._order = tuple(sorted(self._sinks.values(), key=lambda sink: sink.rank))
 
     def deliver(self, message: Any, now: float) -> None:
         """Take one message of the worker; refuse it, and count it, if it is wrong."""
@@ -85,7 +104,7 @@ class Intake:
             self._begin(header.epoch, 0)
         self.last_frame = header.frame_id
         frame = Frame(message, now)
-        for sink in tuple(self._sinks.values()):
+        for sink in self._order:
             sink.on_frame(frame)
         self._release()
 
@@ -142,7 +161,7 @@ class Intake:
     def lose(self, number: int | None = None) -> None:
         """Frames were lost, up to ``number`` or nobody knows which."""
         number = self.last_frame if number is None else number
-        for sink in tuple(self._sinks.values()):
+        for sink in self._order:
             sink.on_gap(self.epoch, number)
 
     def refuse(self, error: Exception) -> None:

@@ -17,6 +17,8 @@ from .references import ALL
 MOST_ENTRIES = 512
 RETRY_S = 2.0
 LONGEST_RETRY_S = 8.0
+HEARD_RETRY_S = 0.5
+"""So long after a question the answer is not waited for any more of a worker who was not there when it was asked."""
 
 
 class _Entry(NamedTuple):
@@ -53,6 +55,16 @@ class Journal:
         self.ask = None
         self._entries = []
 
+    def renew(self) -> None:
+        """Another life of the worker, who knows of no question: the next one is not given longer for it."""
+        self.end()
+        self._retry = RETRY_S
+
+    def hurry(self) -> None:
+        """The worker is heard for the first time: what was asked before may have fallen on deaf ears."""
+        if self.ask is not None:
+            self._retry = HEARD_RETRY_S
+
     def give_up(self, now: float) -> bool:
         """Whether an answer has not come in time; the next one is given longer."""
         if self.ask is None or now < self.ask.at + self._retry:
@@ -60,6 +72,11 @@ class Journal:
         self._retry = min(self._retry * 2, LONGEST_RETRY_S)
         self.end()
         return True
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether the last answer that was awaited has not come."""
+        return self._retry > RETRY_S
 
     def gives_up_at(self) -> float | None:
         """Return when `give_up` will be true."""

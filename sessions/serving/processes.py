@@ -26,7 +26,7 @@ class Processes:
         self._command, self._say, self._fds = list(command), say, tuple(fds)
         self._children: list[subprocess.Popen[bytes] | None] = [None] * count
         self._began = [0.0] * count
-        self._delay = [FIRST_DELAY_S] * count
+        self._delay = [0.0] * count
         self._due = [0.0] * count
 
     def run(self) -> None:
@@ -55,10 +55,11 @@ class Processes:
             if (status := child.poll()) is None:
                 continue
             if time.monotonic() - self._began[number] > STEADY_S:
-                self._delay[number] = FIRST_DELAY_S
+                self._delay[number] = 0.0
             self._children[number], self._due[number] = None, time.monotonic() + self._delay[number]
-            self._say(f"Web process {number + 1} ended ({status}); again in {self._delay[number]:.1f} s.")
-            self._delay[number] = min(self._delay[number] * 2, LAST_DELAY_S)
+            when = f"in {self._delay[number]:.1f} s" if self._delay[number] else "at once"
+            self._say(f"Web process {number + 1} ended ({status}); again {when}.")
+            self._delay[number] = min(max(self._delay[number] * 2, FIRST_DELAY_S), LAST_DELAY_S)
 
     def _start(self, number: int) -> None:
         self._began[number] = time.monotonic()

@@ -17,13 +17,16 @@ LEAST_SAMPLE = 4096
 RAISE = 1.1
 USED = 0.9
 """A rate of which less was used is not raised."""
-FIRST = 65536
+FIRST = 16384
 """Bytes in flight before the first acknowledgement, a snapshot aside."""
+PLENTY = 250e3
+"""Bytes a second from which on a link need not be tried out with little."""
 UNLIMITED = 25e6
 """Bytes a second from which on a link is taken for unlimited."""
 BASE_S = 30.0
 """For so long the quickest acknowledgement counts."""
 BELIEVED_S = 0.25
+SOON_S = 0.5
 LATENCY_S = 0.15
 """What may be in flight beyond the round trip."""
 
@@ -45,6 +48,10 @@ class Rate:
         """0: not known."""
         self.in_time = 0
         """Bytes that the newest acknowledgement was in time for; 0 if it was late."""
+        self.soon = 0
+        """The same, late or not, if it came within `SOON_S`."""
+        self.proven = 0.0
+        """The most bytes a second of which an acknowledgement told: it carries at least that."""
         self._delivered = 0
         self._any = _Least()
         self._small = _Least()
@@ -53,6 +60,11 @@ class Rate:
     def base(self) -> float:
         """The delay from sending to acknowledgement without queueing, paint included; 0 before the first."""
         return self._small.value or min(self._any.value, BELIEVED_S)
+
+    @property
+    def is_tried(self) -> bool:
+        """Whether anything was acknowledged."""
+        return self._delivered > 0
 
     def wants_probe(self, now: float) -> bool:
         """Whether nothing small was sent alone for long."""
@@ -75,6 +87,8 @@ class Rate:
         gained = self._delivered - stamp.delivered
         sample = gained / delay
         self.in_time = 0 if late else gained
+        self.soon = gained if delay <= SOON_S else 0
+        self.proven = sample if late else max(self.proven, sample)
         if late and gained > LEAST_SAMPLE:
             self.bytes_per_s = (self.bytes_per_s + sample) / 2 if self.bytes_per_s else sample
         elif not late and self.bytes_per_s:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from stripeengine import wire
+from stripeengine.wire_filter import filter_ops
 
 from ..tiles import Grid, Rectangle, covered, moved, touched
 from .frames import Frame
@@ -83,7 +84,7 @@ class References:
         passed = self._tiles(op for op in frame.message.ops if op not in refused)
         if len(refused) == len(frame.message.ops) and not frame.resized:
             return Admitted(None, 0, lost)
-        return Admitted(wire.filter_ops(frame.message, lambda op: op not in refused), passed, lost)
+        return Admitted(filter_ops(frame.message, lambda op: op not in refused), passed, lost)
 
     def skip(self, frame: Frame) -> None:
         """Follow a frame that is not passed on."""

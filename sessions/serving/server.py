@@ -1,8 +1,7 @@
 """Daphne with flow control, for pictures to slow viewers: `manage.py serve` runs it.
 
-Plain Daphne buffers without bound whatever a client does not read (daphne#170). Here every WebSocket registers a
-producer with its transport, and a send waits while more than 64 KiB are unsent. Twisted's reactor runs on the asyncio
-loop, so all of it happens on one thread.
+Plain Daphne buffers without bound whatever a client does not read (daphne#170). Here a send waits while more than
+64 KiB are unsent (`websocket`). Twisted's reactor runs on the asyncio loop, so all of it happens on one thread.
 
 TLS is a proxy's or our own; addresses may be shared by several processes (`listening`).
 """
@@ -11,119 +10,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from daphne.server import Server  # first: it installs Twisted's asyncio reactor
-from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
+from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet import defer
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IPushProducer
-from zope.interface import implementer
 
+from .direct import DIRECT
 from .listening import Adopted, ListenFailed, explain_twisted
+from .websocket import FlowFactory, FlowProtocol
 
 logger = logging.getLogger(__name__)
 access_logger = logging.getLogger("stripedesk.access")
 
 MOST_INCOMING = 64 * 1024
 """Bytes of one incoming message (protocol, section 7)."""
-MOST_WAITING = 256
-"""Incoming messages that may wait for the application; Daphne's queue itself has no bound."""
 RESTART = 1012
 DRAIN_S = 3.0
-
-
-@implementer(IPushProducer)
-class Flow:
-    """Whether a transport takes more. Once ``finished``, sends never wait again: there is nobody to wait for."""
-
-    def __init__(self) -> None:
-        self._writable = asyncio.Event()
-        self._writable.set()
-        self._finished = False
-
-    def pauseProducing(self) -> None:  # noqa: N802 - Twisted's interface
-        """Called by the transport when its buffer is full."""
-        if not self._finished:
-            self._writable.clear()
-
-    def resumeProducing(self) -> None:  # noqa: N802
-        """Called by the transport when its buffer is empty."""
-        self._writable.set()
-
-    def stopProducing(self) -> None:  # noqa: N802
-        """Called by the transport when the connection is lost."""
-        self.finish()
-
-    def finish(self) -> None:
-        """Let every waiting and future sender go."""
-        self._finished = True
-        self._writable.set()
-
-    async def wait(self) -> None:
-        """Return when the transport takes more."""
-        await self._writable.wait()
-
-
-class FlowProtocol(WebSocketProtocol):  # type: ignore[misc]
-    """A WebSocket whose writes can be waited for."""
-
-    flow: Flow | None = None
-    dropped = 0
-    maxMessagePayloadSize: int  # noqa: N815 - autobahn's, set from the factory
-
-    def onOpen(self) -> None:  # noqa: N802 - autobahn's names
-        super().onOpen()
-        self.transport.unregisterProducer()  # the HTTP channel's, left from before the upgrade
-        self.flow = Flow()
-        self.transport.registerProducer(self.flow, True)
-
-    def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803
-        if self.application_queue.qsize() < MOST_WAITING:
-            super().onMessage(payload, isBinary)
-        else:
-            self.dropped += 1  # faster than they can be refused
-
-    def onClose(self, wasClean: bool, code: int, reason: str) -> None:  # noqa: N802, N803
-        self._end_flow()
-        super().onClose(wasClean, code, reason)
-
-    def connectionLost(self, reason: Any = None) -> None:  # noqa: N802
-        self._end_flow()
-        super().connectionLost(reason)
-
-    def dropConnection(self, abort: bool = False) -> None:  # noqa: N802
-        # With a paused producer still registered Twisted would wait for it, and never close.
-        self._end_flow()
-        super().dropConnection(abort)
-
-    def sendMessage(self, payload: bytes, isBinary: bool = False, *args: Any, **kwargs: Any) -> None:  # noqa: N802, N803
-        if self.state != self.STATE_OPEN:
-            return  # closing has begun, at our end or at the client's; nothing may follow the close frame
-        # autobahn applies the one limit to both directions; it is meant for what comes in.
-        limit, self.maxMessagePayloadSize = self.maxMessagePayloadSize, 0
-        try:
-            super().sendMessage(payload, isBinary, *args, **kwargs)
-        finally:
-            self.maxMessagePayloadSize = limit
-
-    def serverClose(self, code: int | None = None) -> None:  # noqa: N802
-        # autobahn's sendClose refuses the codes from 1001 to 1013, which are a server's to use.
-        self.sendCloseFrame(code=1000 if code is None else code)
-
-    def _end_flow(self) -> None:
-        flow, self.flow = self.flow, None
-        if flow is not None:
-            flow.finish()
-            if self.transport is not None:
-                self.transport.unregisterProducer()
-
-
-class FlowFactory(WebSocketFactory):  # type: ignore[misc]
-    """Builds `FlowProtocol`s."""
-
-    protocol = FlowProtocol
 
 
 class FlowServer(Server):  # type: ignore[misc]
@@ -154,18 +61,29 @@ class FlowServer(Server):  # type: ignore[misc]
 
     def _patch(self) -> None:
         # `Server.run` makes its factory and its endpoints itself, from that module's globals; there is no other seam.
+        import daphne.http_protocol
         import daphne.server
+        import daphne.ws_protocol
 
         daphne.server.WebSocketFactory = FlowFactory
+        # Daphne measures how long things take by the clock of the wall, which may be set.
+        monotonic = SimpleNamespace(time=time.monotonic)
+        for module in (daphne.server, daphne.ws_protocol, daphne.http_protocol):
+            module.time = monotonic
         describe: Any = serverFromString
         daphne.server.serverFromString = lambda reactor, text: self._own.get(text) or describe(reactor, text)
+
+    def create_application(self, protocol: Any, scope: dict[str, Any]) -> Any:
+        """Start the application for one connection; a WebSocket's may write to it without a task's turn."""
+        if isinstance(protocol, FlowProtocol):
+            scope["extensions"] = {**scope.get("extensions", {}), DIRECT: protocol}
+        return super().create_application(protocol, scope)
 
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
         """Send one message of the application; wait while the client does not read."""
         await super().handle_reply(protocol, message)
-        flow = getattr(protocol, "flow", None)
-        if flow is not None and message["type"] == "websocket.send":
-            await flow.wait()
+        if isinstance(protocol, FlowProtocol) and message["type"] == "websocket.send":
+            await protocol.wait()
 
     def listen_success(self, port: Any) -> None:
         """An address listens."""

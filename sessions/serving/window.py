@@ -14,26 +14,23 @@ sent late but noted as missed (`references.py`), so a slow viewer sees fewer pic
 from __future__ import annotations
 
 import enum
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from stripeengine import wire
 
+from ..pictures import empty_repair
 from ..tiles import Rectangle
 from .asks import EXACT, TIERS, Ask, Costs
+from .backlog import Backlog, Due
 from .caps import Caps
 from .flight import Flight
 from .frames import Answer, Frame
 from .journal import Journal, Verdict
+from .rate import PLENTY
 from .references import ALL, References
 
-MOST_PENDING = 12
-MOST_AGE_S = 0.3
-"""A frame that has waited for so long is old."""
-MOST_KEPT = 64
-"""Frames kept while an answer is on its way; of older ones it must know."""
-MOST_BYTES = 2 * 1024 * 1024
 SNAPSHOT_INTERVAL_S = 0.25
 STILL_INTERVAL_S = 1 / 15
 """Between two repairs of a viewer who is pushed frames: stills of a video that he cannot decode (yet)."""
@@ -54,20 +51,6 @@ class KeyFrames(NamedTuple):
     """A request: the viewer lacks the base of a video."""
 
 
-class _Due(NamedTuple):
-    """An answer that waits for its turn; ``tiles`` are those it may be trusted for."""
-
-    answer: Answer
-    parts: tuple[wire.Message, ...]
-    tiles: int
-    tier: int
-
-    @property
-    def number(self) -> int:
-        """The frame that it is as of."""
-        return self.answer.number
-
-
 class FrameWindow:
     """One viewer's state. Times are any monotonic clock's seconds."""
 
@@ -86,11 +69,10 @@ class FrameWindow:
         self._epoch = 0
         self._seen = 0  # newest frame that has come
         self._token = 0
-        self._pending: deque[Frame | _Due] = deque()
-        self._pending_bytes = 0
-        self._limit = MOST_PENDING
+        self._backlog = Backlog()
         self._journal = Journal()
         self._not_before = 0.0
+        self._began_small = False  # with fewer pixels, for nobody knows what the link carries
         self._lacked_at = 0.0  # when tiles that he lacks were last asked for
 
     # ---- from the bus --------------------------------------------------------------------------------------------
@@ -105,8 +87,7 @@ class FrameWindow:
         elif self.phase is not Phase.PUSH and self._journal.ask is None:
             self._skip(frame, "behind")
         else:
-            self._pending.append(frame)
-            self._pending_bytes += frame.size
+            self._backlog.append(frame)
             self._bound()
 
     def answer(self, answer: Answer, now: float) -> bool:
@@ -132,8 +113,7 @@ class FrameWindow:
         else:
             self._take_snapshot(answer, verdict)
         self.phase = Phase.PUSH
-        # What came during the encode is more than a viewer may owe otherwise; he gets the chance to catch up.
-        self._limit = len(self._pending) + MOST_PENDING
+        self._backlog.grant()
         return True
 
     def gap(self, epoch: int, number: int) -> None:
@@ -152,19 +132,16 @@ class FrameWindow:
         self.flight.forget()
         self.flight.newest = 0
         self._epoch, self._seen = epoch, 0
-        self._journal.end()
+        self._journal.renew()
         self.references.lose()
 
     def fall_behind(self, reason: str = "behind") -> None:
         """Send nothing of what is queued: the newest state of it is asked for when the viewer is ready."""
-        items = tuple(self._pending)
-        self._pending.clear()
-        self._pending_bytes = 0
-        self._limit = MOST_PENDING
+        items = self._backlog.clear()
         for item in items:
             if isinstance(item, Frame):
                 self._skip(item, reason)
-        if any(isinstance(item, _Due) and not item.answer.partial for item in items):
+        if any(isinstance(item, Due) and not item.answer.partial for item in items):
             self.phase = Phase.START  # the snapshot that he was to start from
             self.references.lose()
         elif self.phase is Phase.PUSH:
@@ -179,7 +156,10 @@ class FrameWindow:
         """
         if epoch != self._epoch:
             return True  # of the life before; in flight when it ended
-        return self.flight.acked(frame, serial, now, bool(self._pending) or self.phase is Phase.PULL)
+        known = self.flight.acked(frame, serial, now, len(self._backlog) > 0 or self.phase is Phase.PULL)
+        if self._began_small:
+            self._sharpen(now)
+        return known
 
     def missed(self, epoch: int, frame: int, areas: Iterable[Rectangle], streams: Iterable[int]) -> None:
         """The viewer could not show these areas of a frame that he has not acknowledged yet."""
@@ -206,35 +186,45 @@ class FrameWindow:
         if not hidden:
             self.flight.forget()
 
+    @property
+    def rests(self) -> bool:
+        """Whether there is nothing to send or to ask for, however much room there is."""
+        return not (len(self._backlog) or self._lacks_something() or self._journal.ask is not None)
+
+    @property
+    def frames_wait(self) -> bool:
+        """Whether frames wait to be sent, and no answer among them."""
+        return len(self._backlog) > 0 and not self._backlog.has_answer
+
     # ---- to the pump ---------------------------------------------------------------------------------------------
 
     def next_unit(self, now: float) -> list[wire.Buffer]:
         """Return the messages to send now: all of a snapshot or repair, or one frame; empty if there is no room."""
-        while self._pending and not self.hidden and now >= self.caps.free_at():
-            head = self._pending[0]
-            if isinstance(head, _Due):
-                self._pending.popleft()
+        while (head := self._backlog.head) is not None and not self.hidden and now >= self.caps.free_at():
+            if isinstance(head, Due):
+                self._backlog.pop()
                 return self._send_answer(head, now)
             if self.phase is not Phase.PUSH or not self.flight.has_room(head.size):
                 return []
             if self.counts["snapshots"] and self.flight.wants_probe(now):
                 return [self._send_probe(now)]
-            self._pending.popleft()
-            self._pending_bytes -= head.size
-            self._limit = max(MOST_PENDING, min(self._limit, len(self._pending) + MOST_PENDING))
+            self._backlog.pop()
             raw = self._admit(head)
             if raw is not None:
                 self.flight.sent(head.number, len(raw), now, head.copies)
                 self.caps.spend(len(raw), now)
                 self.counts["sent"] += 1
                 return [raw]
+        if self._refines and head is None and self.flight.wants_probe(now):
+            return [self._send_probe(now)]  # while the worker makes what was asked for
         return []
 
     def poll(self, now: float) -> list[Ask | KeyFrames]:
         """Return what to ask of the worker now, and notice what has taken too long."""
         if self.hidden:
             return []
-        if self.phase is Phase.PUSH and self._overdue(now):
+        old_at = self._backlog.old_at()
+        if self.phase is Phase.PUSH and old_at is not None and now >= old_at:
             self.fall_behind("cap" if now < self.caps.free_at() else "behind")
         self._journal.give_up(now)
         requests: list[Ask | KeyFrames] = []
@@ -255,15 +245,13 @@ class FrameWindow:
         retry = self._journal.gives_up_at()
         if retry is not None:
             times.append(retry)
-        elif self._lacks_something() and self.flight.is_ready() and not self._answers_wait():
+        elif self._lacks_something() and self.flight.is_ready() and not self._backlog.has_answer:
             refine = self._lacked_at + REFINE_AFTER_S if self._only_refines() else 0.0
             times.append(max(self._not_before, refine, self.caps.free_at()))
-        if self._pending and now < self.caps.free_at():
+        if len(self._backlog) and now < self.caps.free_at():
             times.append(self.caps.free_at())
         if self.phase is Phase.PUSH:
-            times += [item.received + MOST_AGE_S for item in (*self._pending,)[:1] if isinstance(item, Frame)]
-            keys = self.references.key_frames_due()
-            times += [] if keys is None else [keys]
+            times += [at for at in (self._backlog.old_at(), self.references.key_frames_due()) if at is not None]
         return max(0.005, min(times) - now) if times else None
 
     # ---- inside --------------------------------------------------------------------------------------------------
@@ -271,23 +259,37 @@ class FrameWindow:
     def _follow(self, epoch: int) -> None:
         if not self._epoch:
             self._epoch = epoch
+            self._journal.hurry()
         elif epoch != self._epoch:
             self.restart(epoch)
 
     def _bound(self) -> None:
         """Keep what waits bounded."""
         if self.phase is Phase.PUSH:
-            if len(self._pending) > self._limit or (self._pending_bytes > MOST_BYTES and len(self._pending) > 1):
+            if self._backlog.overflows:
                 self.fall_behind()
             return
-        while len(self._pending) > MOST_KEPT or (self._pending_bytes > MOST_BYTES and len(self._pending) > 1):
+        while self._backlog.exceeds:
             self._skip_oldest()
 
     def _skip_oldest(self) -> None:
-        oldest = self._pending.popleft()
+        oldest = self._backlog.pop()
         if isinstance(oldest, Frame):
-            self._pending_bytes -= oldest.size
             self._skip(oldest, "behind")
+
+    def _sharpen(self, now: float) -> None:
+        """Start again with all pixels if the link has shown that it carries them; one that is thin is refined."""
+        if self.flight.rate.bytes_per_s or not self.references.inexact:
+            self._began_small = False
+        elif self._proven() >= PLENTY and self.phase is not Phase.START:
+            self._began_small = False
+            self.fall_behind()
+            self._journal.end()
+            self.phase = Phase.START
+            self._not_before = now
+
+    def _proven(self) -> float:
+        return min(self.flight.rate.proven, self.caps.bytes_per_s)
 
     def _skip(self, frame: Frame, reason: str) -> None:
         self.references.skip(frame)
@@ -301,29 +303,28 @@ class FrameWindow:
         return admitted.raw
 
     def _take_snapshot(self, answer: Answer, verdict: Verdict) -> None:
-        while self._pending and isinstance(head := self._pending[0], Frame) and head.number <= answer.number:
-            self._pending_bytes -= head.size
-            self._pending.popleft()
+        for _ in range(self._backlog.before(answer.number)):
+            self._backlog.pop()
         self.references.start(answer.grid)
         self.references.missed |= verdict.again
-        self._pending.appendleft(_Due(answer, answer.parts, 0, EXACT))
+        self.references.inexact |= answer.blurred
+        self._began_small = answer.blurred != 0
+        self._backlog.insert(Due(answer, answer.parts, 0, EXACT))
 
     def _take_repair(self, answer: Answer, verdict: Verdict) -> None:
         """Put a repair behind the frames that it contains: what is not sent of them is not needed any more."""
-        place = 0
-        while place < len(self._pending) and self._pending[place].number <= answer.number:
-            if self.phase is Phase.PULL:
-                self._skip_oldest()
-            else:
-                place += 1
+        place = self._backlog.before(answer.number)
+        while self.phase is Phase.PULL and place:
+            self._skip_oldest()
+            place -= 1
         parts, tiles = answer.parts, answer.covers
         if tiles & verdict.newer:
             parts = answer.without(verdict.newer)
             tiles = Answer(parts).covers if parts else 0
         if parts:
-            self._pending.insert(place, _Due(answer, parts, tiles & ~verdict.again, verdict.ask.tier))
+            self._backlog.insert(Due(answer, parts, tiles & ~verdict.again, verdict.ask.tier), place)
 
-    def _send_answer(self, due: _Due, now: float) -> list[wire.Buffer]:
+    def _send_answer(self, due: Due, now: float) -> list[wire.Buffer]:
         self.flight.serial += 1
         number = max(due.number, self.flight.newest)
         last = len(due.parts) - 1
@@ -336,7 +337,8 @@ class FrameWindow:
             self._costs.learn(due.tier, due.tiles.bit_count(), size)
             self.counts["repairs"] += 1
         else:
-            self._costs.learn(EXACT, due.answer.covers.bit_count(), size)
+            if not due.answer.blurred:
+                self._costs.learn(EXACT, due.answer.covers.bit_count(), size)
             self.counts["snapshots"] += 1
         self.flight.sent(number, size, now, serial=self.flight.serial)
         self.caps.spend(size, now)
@@ -346,14 +348,7 @@ class FrameWindow:
         """Send a repair of nothing: its acknowledgement tells the round trip."""
         self.flight.serial += 1
         width, height = self.references.grid
-        data = wire.pack_message(
-            epoch=self._epoch,
-            frame_id=self.flight.newest,
-            width=width,
-            height=height,
-            kind=wire.SNAPSHOT,
-            flags=wire.PARTIAL,
-        )
+        data = empty_repair(self._epoch, self.flight.newest, width, height)
         data = wire.address(data, self.flight.newest, self.flight.serial, False)
         self.flight.sent(self.flight.newest, len(data), now, serial=self.flight.serial)
         return data
@@ -366,19 +361,19 @@ class FrameWindow:
             self.phase = Phase.START
         if self.phase is Phase.START:
             self._hold_off(now, SNAPSHOT_INTERVAL_S)
-            return self._new_ask(True, references.grid.all, EXACT, now)
+            # What was lost is asked for whole: a worker of an older release refuses to make a small one.
+            small = not self._journal.gave_up and self._proven() < PLENTY
+            return self._new_ask(True, references.grid.all, EXACT, now)._replace(small=small)
         if not references.missed and self.phase is Phase.PULL:
             self.phase = Phase.PUSH
         if not (references.missed or references.inexact) or not self.flight.is_ready():
             return None
-        if self._answers_wait() or (self._only_refines() and now < self._lacked_at + REFINE_AFTER_S):
+        if self._backlog.has_answer or (self._only_refines() and now < self._lacked_at + REFINE_AFTER_S):
             return None
         speed = min(self.flight.rate.bytes_per_s or float("inf"), self.caps.bytes_per_s)
         if not references.missed:
             self._hold_off(now, PULL_INTERVAL_S)
-            return self._new_ask(
-                False, self._costs.refine(references.inexact, speed, self.flight.rate.in_time), EXACT, now
-            )
+            return self._new_ask(False, self._costs.refine(references.inexact, speed, self.flight.rate), EXACT, now)
         moving = references.take_video_lost()
         self._lacked_at = now
         self._hold_off(now, STILL_INTERVAL_S if self.phase is Phase.PUSH else PULL_INTERVAL_S)
@@ -393,15 +388,12 @@ class FrameWindow:
     def _lacks_something(self) -> bool:
         return self.phase is not Phase.PUSH or self.references.missed != 0 or self.references.inexact != 0
 
+    @property
+    def _refines(self) -> bool:
+        return self._only_refines() and self._journal.ask is not None and not self._journal.ask.whole
+
     def _only_refines(self) -> bool:
         return self.phase is Phase.PUSH and not self.references.missed
-
-    def _answers_wait(self) -> bool:
-        return any(isinstance(item, _Due) for item in self._pending)
-
-    def _overdue(self, now: float) -> bool:
-        head = self._pending[0] if self._pending else None
-        return isinstance(head, Frame) and now >= head.received + MOST_AGE_S
 
     def _hold_off(self, now: float, seconds: float) -> None:
         self._not_before = max(self._not_before, now + seconds)

@@ -11,6 +11,7 @@ import { InputSender } from "../core/input.js";
 import { KeyboardInput, lockKeyboard, unlockKeyboard } from "../core/keyboard.js";
 import { PointerInput } from "../core/pointer.js";
 import { keepChoice, readChoice } from "./choice.js";
+import { Countdown } from "./countdown.js";
 import { byId, element } from "./dom.js";
 import { createHelp } from "./help.js";
 import { Overlay } from "./overlay.js";
@@ -25,7 +26,9 @@ import { Veil } from "./veil.js";
  * @property {string} socket
  * @property {string} [name]
  * @property {string} [role]
- * @property {{portal?: string | null, share?: string | null, login?: string | null}} [urls]
+ * @property {string} [csrf] what a POST of this page must carry
+ * @property {{portal?: string | null, share?: string | null, login?: string | null, keep?: string | null,
+ *   again?: string | null, log?: string | null}} [urls]
  * @property {boolean} [worker] false keeps the pipeline out of a worker
  * @property {string[]} [codecs] what to claim instead of what the browser can decode
  */
@@ -56,6 +59,7 @@ export class ViewerPage {
   #stage;
   #toolbar;
   #overlay;
+  #countdown;
   #veil;
   #presets;
   #smooth = readChoice("smooth", false);
@@ -68,8 +72,9 @@ export class ViewerPage {
    */
   constructor(config, getTicket) {
     this.#config = config;
-    this.#model = { status: null, session: null, picture: false, link: getTicket !== undefined };
-    const { socket, worker, codecs } = config;
+    const { socket, worker, codecs, urls } = config;
+    const visitor = { link: getTicket !== undefined, again: Boolean(urls?.again), log: Boolean(urls?.log) };
+    this.#model = { status: null, session: null, picture: false, ...visitor };
     this.#client = new Client(this.#canvas, { url: socket, getTicket, worker, codecs });
     this.#canvas.stripedesk = this.#client;
     this.#sender = new InputSender((events) => this.#client.sendInput(events));
@@ -80,6 +85,7 @@ export class ViewerPage {
     this.#stage = new Stage(stage, this.#canvas, (scale) => this.#cursor.setScale(scale));
     this.#keyboard = new KeyboardInput(this.#area, this.#sender, () => this.#toolbar.focus());
     this.#overlay = new Overlay(byId("overlay"), () => this.#client.stats());
+    this.#countdown = new Countdown(byId("overlay"), urls?.keep ? () => this.#keep(urls.keep ?? "") : null);
     this.#presets = new PresetPicker((id) => this.#client.selectPreset(id));
     this.#presets.setAllowed(false);
     this.#veil = new Veil(byId("veil"), this.#veilActions(), () => this.#focus());
@@ -118,13 +124,44 @@ export class ViewerPage {
 
   /** @returns {import("./veil.js").Actions} */
   #veilActions() {
-    const { portal, login } = this.#config.urls ?? {};
+    const { portal, login, again, log } = this.#config.urls ?? {};
     return {
+      again: { label: "Start again", run: () => this.#post(again ?? "") },
+      log: { label: "What happened", run: () => location.assign(log ?? location.href) },
       retry: { label: "Try now", run: () => this.#client.retry() },
       reload: { label: "Reload", run: () => location.reload() },
       login: { label: "Log in", run: () => location.assign(login ?? location.href) },
       portal: { label: "Your sessions", run: () => location.assign(portal ?? "/") },
     };
+  }
+
+  /**
+   * Ask the server to keep the session although nobody uses it.
+   *
+   * @param {string} url
+   */
+  async #keep(url) {
+    try {
+      const headers = { "X-CSRFToken": this.#config.csrf ?? "", Accept: "application/json" };
+      const response = await fetch(url, { method: "POST", credentials: "same-origin", headers });
+      const { message } = await response.json();
+      this.#overlay.toast(message);
+    } catch {
+      this.#overlay.toast("The server could not be asked to keep this session. Try again, or move the mouse in it.");
+    }
+    this.#focus();
+  }
+
+  /**
+   * Leave for another page by a POST, as a form does.
+   *
+   * @param {string} url
+   */
+  #post(url) {
+    const form = element("form", { method: "post", action: url, hidden: true });
+    form.append(element("input", { name: "csrfmiddlewaretoken", value: this.#config.csrf ?? "" }));
+    document.body.append(form);
+    form.submit();
   }
 
   #listenToClient() {
@@ -139,7 +176,13 @@ export class ViewerPage {
       this.#stage.setPicture(width, height);
     });
     on("welcome", (welcome) => this.#welcomed(welcome));
-    on("state", (session) => this.#update({ session }));
+    on("state", (session) => {
+      // A limit was met, say: the picture stays, so the words come beside it.
+      if (session.state === "running" && session.message) this.#overlay.toast(session.message);
+      if (session.state !== "running") this.#countdown.show({});
+      this.#update({ session });
+    });
+    on("ending", (ending) => this.#countdown.show(ending));
     on("cursor", (cursor) => this.#cursor.show(cursor));
     on("preset", ({ id, name }) => this.#presets.setCurrent(id, name));
     on("notice", ({ message }) => this.#overlay.toast(message));

@@ -10,6 +10,8 @@
  * @property {{state: string, stage?: string | null, reason?: string | null, message?: string | null} | null} session
  * @property {boolean} picture a frame of this connection is on the canvas
  * @property {boolean} link the page of a share link
+ * @property {boolean} [again] the visitor may start another session like this one
+ * @property {boolean} [log] the visitor may read what its logs said last
  *
  * @typedef {object} Situation
  * @property {string} title
@@ -17,7 +19,7 @@
  * @property {boolean} busy something goes on by itself
  * @property {boolean} see the last picture may shine through
  * @property {number} [retryMs] time to the next attempt, 0 while it is made
- * @property {("retry" | "reload" | "login" | "portal")[]} actions
+ * @property {("retry" | "reload" | "login" | "portal" | "again" | "log")[]} actions
  */
 
 /** @type {Record<string, string>} */
@@ -34,6 +36,8 @@ const REASONS = {
   "stopped-by-operator": "It was stopped by an administrator.",
   "host-shut-down": "Its host was shut down.",
   "host-lost": "Its host is gone, and the desktop with it.",
+  idle: "Nobody used it for as long as its template allows.",
+  "too-old": "It reached the age that its template allows.",
   "desktop-exited": "The desktop ended by itself.",
   "command-not-found": "The template's command does not exist on this host.",
   "command-died": "The template's command ended at once.",
@@ -65,22 +69,22 @@ const REFUSALS = {
  * @param {Model} model
  * @returns {Situation | null} null when the picture speaks for itself
  */
-export function describeSituation({ status, session, picture, link }) {
-  const over = session === null ? null : describeEnd(session, link);
+export function describeSituation({ status, session, picture, link, again = false, log = false }) {
+  const over = session === null ? null : describeEnd(session, { link, again, log });
   if (over !== null) return over;
   // A further try looks like the waiting for it: nothing flickers, and the focus stays on the button.
   if (status?.state === "connecting" && status.code !== undefined) return describeWait({ ...status, retryMs: 0 });
   if (status === null || status.state === "connecting") {
-    const again = status !== null && (status.again || status.attempt > 1);
-    return situation(again ? "Reconnecting" : "Connecting", "", { busy: true });
+    const anew = status !== null && (status.again || status.attempt > 1);
+    return situation(anew ? "Reconnecting" : "Connecting", "", { busy: true });
   }
   if (status.state === "waiting") return describeWait(status);
   if (status.state === "paused") return situation("Paused", "This page was asleep.", { actions: ["retry"] });
   if (status.state === "closed") return describeRefusal(status, link);
   if (session?.state === "requested" || session?.state === "starting") {
-    const waiting = session.state === "requested" ? "Waiting for a host…" : "This takes a few seconds.";
-    const text = session.message || STAGES[session.stage ?? ""] || waiting;
-    return situation("The session is starting", text, { busy: true, see: false });
+    const waits = session.state === "requested";
+    const text = session.message || STAGES[session.stage ?? ""] || (waits ? "Looking for a host…" : "This takes a few seconds.");
+    return situation(waits && session.message ? "Waiting in line" : "The session is starting", text, { busy: true, see: false });
   }
   if (session?.state === "recovering") {
     return situation("The picture will be back in a moment", session.message || "Its stream is starting again.", { busy: true });
@@ -91,13 +95,18 @@ export function describeSituation({ status, session, picture, link }) {
 
 /**
  * @param {NonNullable<Model["session"]>} session
- * @param {boolean} link
+ * @param {{link: boolean, again: boolean, log: boolean}} visitor
  */
-function describeEnd(session, link) {
-  if (session.state !== "ended" && session.state !== "failed") return null;
-  const title = session.state === "failed" ? "The session has failed" : "The session has ended";
+function describeEnd(session, { link, again, log }) {
+  const failed = session.state === "failed";
+  if (session.state !== "ended" && !failed) return null;
   const text = session.message || REASONS[session.reason ?? ""] || "";
-  return situation(title, text, { see: false, actions: link ? [] : ["portal"] });
+  /** @type {Situation["actions"]} */
+  const actions = [];
+  if (again) actions.push("again");
+  if (log) actions.push("log");
+  if (!link) actions.push("portal");
+  return situation(failed ? "The session has failed" : "The session has ended", text, { see: false, actions });
 }
 
 /** @param {import("../core/connection.js").Status} status */

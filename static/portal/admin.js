@@ -52,6 +52,14 @@ function address(live) {
   return ids.size ? `${live.dataset.url}?${ids}` : "";
 }
 
+/** The table of stages and viewers comes as the server writes it, escaped there. @param {HTMLElement} element */
+async function renewDelivery(element) {
+  const answer = await fetch(element.dataset.url ?? "", { credentials: "same-origin" });
+  if (!answer.ok || answer.redirected) return;
+  const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
+  element.replaceChildren(...parsed.body.childNodes);
+}
+
 if (marker) {
   pollWhileVisible(async () => {
     const url = address(marker);
@@ -63,6 +71,8 @@ if (marker) {
       for (const element of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(mine))) show(card, element);
       if (marker.dataset.page === "object") showPage(card);
     }
+    const delivery = document.getElementById("sd-delivery");
+    if (delivery && body.sessions.some((/** @type {any} */ card) => card.phase === "ready")) await renewDelivery(delivery);
     return true;
   });
 }

@@ -19,6 +19,9 @@ import { age, fetchJson, pollWhileVisible, setText } from "./live.js";
  * @property {number} fps
  * @property {number} kbps
  * @property {string} preset
+ * @property {string} ending
+ * @property {string} ending_in
+ * @property {boolean} may_keep
  */
 
 const container = /** @type {HTMLElement} */ (document.getElementById("sessions"));
@@ -49,6 +52,10 @@ function show(card) {
   setText(element.querySelector("[data-fps]"), String(Math.round(card.fps)));
   setText(element.querySelector("[data-kbps]"), String(Math.round(card.kbps)));
   setText(element.querySelector("[data-preset]"), card.preset || "Standard");
+  element.querySelector("[data-ending]")?.toggleAttribute("hidden", card.ending === "");
+  setText(element.querySelector("[data-ending-text]"), card.ending);
+  setText(element.querySelector("[data-ending-in]"), card.ending_in);
+  element.querySelector("[data-keep]")?.toggleAttribute("hidden", !card.may_keep);
   const progress = /** @type {HTMLElement | null} */ (element.querySelector(".progress"));
   const percent = Math.round((100 * card.step) / card.steps);
   progress?.style.setProperty("--value", `${percent}%`);

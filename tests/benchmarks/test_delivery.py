@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 
 from benchmarks.delivery import __main__ as program
-from benchmarks.delivery import browser, fanout, figures, plots
+from benchmarks.delivery import browser, fanout, figures, plots, slow
+from benchmarks.delivery.eye import Eye, Seen
 from benchmarks.delivery.shaper import LinkShape, Shaper
-from benchmarks.delivery.viewer import STAMP_BITS, STAMP_BLOCK, read_stamps, stamp_places
+from benchmarks.delivery.stamps import STAMP_BITS, STAMP_BLOCK, read_stamps, stamp_places
 from benchmarks.delivery.websocket import WebSocket
+from tests.sessions.fixtures_frames import snapshot
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -52,6 +54,17 @@ def test_a_target_is_missed_above_its_bound_and_without_a_figure() -> None:
     assert absent == "join: bytes of pictures to others was not measured"
     assert figures.missed({"join": None}) == ["join: was not measured"]
     assert "| join | p95, from the opening of the socket | – | ≤ 200 | missed |" in figures.table({"join": None})
+
+
+def test_bytes_are_compared_in_rounds_without_merged_pictures_alone() -> None:
+    def spell(frames: int, size: int) -> dict[str, int]:
+        return {"bytes": size, "drawn": 180, "first_frame": 11, "last_frame": 10 + frames}
+
+    more = iter([spell(170, 1), spell(180, 1800), spell(180, 5)])
+    assert slow._bytes_a_picture([spell(150, 1500), spell(179, 1791), spell(180, 1809)], lambda: next(more)) == 10
+    assert slow._bytes_a_picture([spell(150, 1500)], lambda: next(more)) == 10, "a round more is waited for"
+    assert slow._bytes_a_picture([], lambda: spell(150, 1500)) is None
+    assert figures.percent_above(None, 10) is None and figures.percent_above(10.1, 10) == pytest.approx(1)
 
 
 def test_percentiles_are_values_that_were_there() -> None:
@@ -179,3 +192,28 @@ def test_the_program_says_what_it_can() -> None:
     command = [sys.executable, "-m", "benchmarks.delivery", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
     assert "fan-out" in done.stdout and "--check" in done.stdout
+
+
+def test_a_key_counts_until_the_block_has_another_colour_and_not_after_the_next_key() -> None:
+    frames = [(0.0, 0), (90.0, 3), (130.0, 200), (140.0, 210), (320.0, 5)]
+    assert browser.changes([100.0, 200.0, 300.0], frames) == [30.0, 20.0]
+    assert browser.changes([-5.0], frames) == [], "what was shown before is not known"
+    assert browser.changes([], frames) == []
+
+
+def test_plots_without_matplotlib_are_refused_before_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(SystemExit) as ended:
+        program.arguments(["--plot", str(tmp_path)])
+    assert ended.value.code == 2 and "pip install --group bench" in capsys.readouterr().err
+
+
+async def test_what_a_viewer_sees_is_decoded_in_a_process_of_its_own() -> None:
+    eye = Eye()
+    try:
+        assert await eye.see([snapshot(1)]) == Seen(0, True, False)
+        assert not (await eye.see([b"no picture"])).decoded
+    finally:
+        eye.close()

@@ -7,14 +7,17 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import msgpack
 import pytest
 from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import User
 from django.test import Client
 
+from sessions import tickets
 from sessions.models import DesktopSession, QualityPreset, SessionTemplate, ShareLink
 from sessions.models.share_link import hash_secret
+from sessions.worker.messages import CONTROL_PREFIX, session_group
 from tests.sessions.fixtures_frames import FakeWorker
 from tests.sessions.fixtures_redis import private_redis, redis_server, redis_url
 
@@ -106,6 +109,7 @@ class Viewer:
     async def until(self, check: Callable[[], Any], seconds: float = 5) -> Any:
         async with asyncio.timeout(seconds):
             while not (found := check()):
+                assert self.code is None, f"the connection was closed with {self.code}: {self.texts[-1:]}"
                 await self.pump(0.02)
         return found
 
@@ -120,6 +124,27 @@ class Viewer:
 
     async def leave(self) -> None:
         await self.socket.disconnect(timeout=5)
+
+
+def path_of(session: DesktopSession) -> str:
+    """Return the address of its WebSocket."""
+    return f"/ws/session/{session.pk}/"
+
+
+async def save(model: Any, **values: Any) -> None:
+    """Change a row behind everybody's back."""
+    await type(model).objects.filter(pk=model.pk).aupdate(**values)
+
+
+async def tell_access(worker: FakeWorker) -> None:
+    """Make the session's consumers look again."""
+    await worker.publish_raw(session_group(worker.session), msgpack.packb({"type": "session.access"}), CONTROL_PREFIX)
+
+
+async def by_link(connect: Callable[..., Awaitable[Viewer]], link: ShareLink, **hello: Any) -> Viewer:
+    """Connect by a share link, with a ticket of its own."""
+    ticket = await sync_to_async(tickets.issue)(link.pk)
+    return await connect(f"/ws/link/{link.pk}/", hello={**HELLO, "ticket": ticket, **hello})
 
 
 @pytest.fixture

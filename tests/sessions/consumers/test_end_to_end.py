@@ -22,6 +22,7 @@ from websockets.exceptions import ConnectionClosed
 from stripeengine import wire
 from stripeengine.decode import Decoder
 from stripeengine.x11 import X11Source
+from tests.sessions.fixtures_beat import beating
 from tests.sessions.fixtures_redis import RedisServer
 from tests.stripeengine.fixtures_x11 import Painter, XServer
 
@@ -33,7 +34,9 @@ from django.test import Client
 from sessions.models import *
 user = User.objects.create_user("anna", password="x")
 template = SessionTemplate.objects.create(name="T", slug="t", kind="application", command="xterm")
-session = DesktopSession.objects.create(owner=user, template=template, name="W", width=640, height=480, state="running")
+host = SessionHost.objects.create(name="here")
+values = dict(owner=user, template=template, host=host, name="W", width=640, height=480, state="running")
+session = DesktopSession.objects.create(**values)
 client = Client(); client.force_login(user)
 cookie = client.cookies["sessionid"].value
 print("\\x1e" + json.dumps({"session": session.sid, "id": str(session.pk), "cookie": cookie}))
@@ -112,7 +115,8 @@ def site(tmp_path: Path, redis_server: RedisServer) -> Iterator[Site]:
         client.flushall()
     with XServer((640, 480)) as display:
         site = Site(tmp_path, redis_server.url, display)
-        yield site
+        with beating(tmp_path / "state" / "stripedesk.sqlite3"):
+            yield site
         for process in site.processes:
             if process.poll() is None:
                 process.kill()

@@ -19,8 +19,8 @@ def test_good_messages() -> None:
     assert parse('{"type":"hello","versions":[1,2],"codecs":["h264"],"new":1}') == Hello(
         (1, 2), frozenset({"h264"}), ""
     )
-    assert parse('{"type":"ack","epoch":5,"frame":0,"decode_ms":1.5,"queue":2}') == Ack(5, 0, None)
-    assert parse('{"type":"ack","epoch":5,"frame":0,"serial":7,"paint_ms":2}') == Ack(5, 0, 7)
+    assert parse('{"type":"ack","epoch":5,"frame":0,"decode_ms":1.5,"queue":2}') == Ack(5, 0, None, 1.5, None, 2)
+    assert parse('{"type":"ack","epoch":5,"frame":0,"serial":7,"paint_ms":2}') == Ack(5, 0, 7, None, 2.0)
     missed = '{"type":"missed","epoch":5,"frame":1,"areas":[[0,1,2,3]],"streams":[15]}'
     assert parse(missed) == Missed(5, 1, ((0, 1, 2, 3),), (15,))
     for text in (

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sessions.serving.asks import Ask
+from sessions.serving.asks import QUARTER, Ask
 from sessions.serving.frames import Answer, Frame
 from sessions.serving.intake import Intake
 from sessions.serving.window import FrameWindow, Phase
@@ -47,6 +47,8 @@ class Worker:
         self.coded = 0  # pictures of the video since the start
         self.base: Rectangle | None = None  # where the last picture of it was
         self.key_wanted = False
+        self.finds_all_large = False
+        """Who asks for a small snapshot gets one."""
         self.frames: deque[dict[str, Any]] = deque()
         self.answers: deque[dict[str, Any]] = deque()
         self.asked: list[tuple[str, Ask]] = []
@@ -169,6 +171,8 @@ class Worker:
         viewer, ask = self.asked.pop(0)
         grid = Grid(*self.size)
         if ask.whole:
+            if ask.small and self.finds_all_large:
+                ask = ask._replace(tier=QUARTER)
             rectangles = [(0, 0, *self.size)]
             flags = 0
         else:
@@ -284,6 +288,7 @@ class Client:
 class Viewer:
     """A viewer: his window in the web process, the wire, his client, and the acknowledgements on their way back."""
 
+    rank = 0
     watches = True
 
     def __init__(self, name: str, world: World, codecs: frozenset[str] = H264) -> None:
@@ -353,7 +358,7 @@ class World:
     def join(self, name: str, codecs: frozenset[str] = H264) -> None:
         viewer = Viewer(name, self, codecs)
         self.viewers.append(viewer)
-        self.intake._sinks[name] = viewer
+        self.intake.attach(viewer)
 
     def deliver(self, answers: bool, drop: bool = False) -> None:
         """The oldest message of one of the two channels arrives, or is lost."""

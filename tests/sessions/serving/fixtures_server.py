@@ -63,11 +63,20 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Process]]:
         process.process.wait()
 
 
-@pytest.fixture
-def flood(start: Callable[..., Process], tmp_path: Path) -> Callable[[int], tuple[Process, str]]:
-    def run(count: int) -> tuple[Process, str]:
+SERVERS = ("daphne", "uvicorn")
+"""What has to keep the same promises: ours, and another that may serve the application."""
+
+
+@pytest.fixture(params=SERVERS)
+def flood(
+    request: pytest.FixtureRequest, start: Callable[..., Process], tmp_path: Path
+) -> Callable[..., tuple[Process, str]]:
+    """``flood(count)``, under each server: a process whose application sends as fast as it may, and its socket."""
+
+    def run(count: int, *tls: str) -> tuple[Process, str]:
         path = str(tmp_path / "flood.sock")
-        process = start(str(Path(__file__).with_name("flood_server.py")), path, str(MESSAGE), str(count))
+        program = str(Path(__file__).with_name("flood_server.py"))
+        process = start(program, request.param, path, str(MESSAGE), str(count), *tls)
         process.wait_for("ready")
         return process, path
 

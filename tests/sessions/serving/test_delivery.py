@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from sessions.serving.asks import LEAST, TIERS
-from sessions.serving.window import MOST_BYTES, MOST_KEPT, Phase
+from sessions.serving.backlog import MOST_BYTES, MOST_KEPT
+from sessions.serving.window import Phase
 from tests.sessions.serving.fixtures_delivery import World
 
 WHO = st.integers(0, 2)
@@ -85,6 +86,10 @@ class Delivery(RuleBasedStateMachine):
                 viewer.commit()
             viewer.acknowledge()
 
+    @rule(large=st.booleans())
+    def finds_pictures_large(self, large: bool) -> None:
+        self.world.worker.finds_all_large = large
+
     @rule(who=WHO, hidden=st.booleans())
     def hides(self, who: int, hidden: bool) -> None:
         viewer = self.world.viewers[who]
@@ -122,11 +127,11 @@ class Delivery(RuleBasedStateMachine):
     def nothing_grows(self) -> None:
         for viewer in self.world.viewers:
             window = viewer.window
-            assert len(window._pending) <= MOST_KEPT + 2
-            assert window._pending_bytes <= MOST_BYTES
+            assert len(window._backlog) <= MOST_KEPT + 2
+            assert window._backlog.bytes <= MOST_BYTES
             assert window.references.missed >> window.references.grid.columns * window.references.grid.rows == 0
             assert window.references.missed >= 0 and window.references.inexact >= 0
-            assert not (window.hidden and window._pending)
+            assert not (window.hidden and len(window._backlog))
 
     def teardown(self) -> None:
         for viewer in self.world.viewers:
@@ -182,6 +187,32 @@ def test_no_viewers_trouble_changes_what_another_is_sent(seed: int) -> None:
     alone = watch(1)
     assert len(alone) >= 300
     assert watch(4) == alone
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_who_begins_with_few_pixels_ends_with_all_though_the_page_scrolls(quick: bool) -> None:
+    world = World(seed=5, viewers=1, size=(800, 608))
+    world.worker.finds_all_large = True
+    [viewer] = world.viewers
+    began = 0
+    for step in range(240):
+        world.worker.draw("jc" if quick or step < 60 else "")
+        world.worker.reply()
+        for answers in (False, True):
+            while world.worker.answers if answers else world.worker.frames:
+                world.deliver(answers)
+        viewer.pump()
+        if quick or step % 24 == 0:
+            while viewer.client.inbox:
+                viewer.commit()
+            viewer.acknowledge()
+        began |= viewer.window.references.inexact
+        world.pass_time(1 / 60)
+    assert began, "the first picture has few pixels"
+    if quick:
+        assert not viewer.window.references.inexact and viewer.window.counts["snapshots"] == 2
+    world.settle()
+    assert world.has_all(viewer)
 
 
 def test_a_slow_viewer_sees_few_new_pictures_and_all_of_it_when_the_screen_rests() -> None:

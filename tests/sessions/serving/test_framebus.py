@@ -25,6 +25,7 @@ SESSION = "5" * 32
 class Viewer:
     def __init__(self, name: str = "v") -> None:
         self.id = name
+        self.rank = 0
         self.watches = True
         self.frames: list[wire.Message] = []
         self.answers: list[Answer] = []
@@ -81,6 +82,19 @@ async def test_two_viewers_share_one_bus_and_the_same_bytes(redis_url: str) -> N
         await worker.next_frame()
         await asyncio.sleep(0.1)
         assert one.ids == [1]
+
+
+async def test_who_may_act_on_the_picture_is_handed_it_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    bus, told = intake.Intake(SESSION), list[str]()
+    viewers = {name: Viewer(name) for name in ("guest", "owner", "another", "helper")}
+    for name, viewer in viewers.items():
+        monkeypatch.setattr(viewer, "on_frame", lambda frame, name=name: told.append(name))
+        bus.attach(viewer)
+    viewers["guest"].rank = viewers["another"].rank = 2
+    viewers["helper"].rank = 1
+    bus.arrange()
+    bus.deliver({"type": "frame", "data": frame(1)}, 0.0)
+    assert told == ["owner", "helper", "guest", "another"]
 
 
 async def test_the_last_viewer_leaves_nothing_behind(redis_url: str) -> None:
@@ -315,4 +329,48 @@ async def test_a_redis_that_was_away_is_found_again(private_redis: RedisServer) 
     async with FakeWorker(private_redis.url, SESSION) as worker:
         await worker.next_frame()
         await until(lambda: viewer.ids == [1])
+    framebus.leave(bus, viewer)
+
+
+async def test_a_question_that_redis_does_not_take_is_put_again(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[bool] = []
+    send = framebus.send_to_worker
+
+    async def third(session: str, message: dict[str, Any]) -> bool:
+        if message["type"] != "worker.snapshot":
+            return await send(session, message)
+        taken.append(len(taken) == 2)
+        return taken[-1] and await send(session, message)
+
+    monkeypatch.setattr(framebus, "send_to_worker", third)
+    monkeypatch.setattr(framebus, "ASK_AGAIN_S", 0.01)
+    viewer = Viewer()
+    bus = await joined(viewer)
+    async with FakeWorker(redis_url, SESSION) as worker:
+        bus.request_snapshot("v")
+        await worker.wait_for("worker.snapshot")
+        await asyncio.sleep(0.1)
+        assert taken == [False, False, True] and len(worker.asked("worker.snapshot")) == 1
+    framebus.leave(bus, viewer)
+
+
+async def test_a_subscription_that_is_deaf_is_made_anew(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the layer thinks: here Redis has forgotten of what the layer still counts as subscribed."""
+    monkeypatch.setattr(framebus, "DEAF_S", 0.5)
+    monkeypatch.setattr(framebus, "RETRY_S", 0.01)
+    viewer = Viewer()
+    bus = await joined(viewer)
+    layer: Any = get_channel_layer(framebus.FRAMES_ALIAS)
+    [shard] = layer._get_layer()._shards
+    await shard._pubsub.connection.send_command("UNSUBSCRIBE", *shard._subscribed_to)
+    async with FakeWorker(redis_url, SESSION) as worker:
+        await worker.next_frame()
+        await asyncio.sleep(0.1)
+        assert not viewer.ids
+        await until(lambda: viewer.gaps)
+        await asyncio.wait_for(bus._subscribed.wait(), 5)
+        await worker.next_frame()
+        await until(lambda: viewer.ids == [2])
     framebus.leave(bus, viewer)

@@ -1,11 +1,10 @@
-"""The flow-controlled server as a process: slow clients, closing, addresses, static files, logs, shutdown."""
+"""`manage.py serve` as a process: addresses, static files, logs, shutdown. How it treats clients: `test_flow`."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import socket
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -14,59 +13,12 @@ from typing import Any
 
 import pytest
 from websockets.asyncio.client import unix_connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import InvalidStatus
 
 from tests.sessions.fixtures_redis import RedisServer
 from tests.sessions.serving.fixtures_server import ROOT, Process, flood, free_port, start
 
 __all__ = ["flood", "start"]
-
-
-async def test_a_client_that_never_reads_costs_no_memory_and_does_not_hold_up_others(
-    flood: Callable[[int], tuple[Process, str]],
-) -> None:
-    process, path = flood(2000)
-    before = process.rss_mb()
-    # max_queue=1: the library stops reading when one message waits.
-    async with unix_connect(path, "ws://localhost/", max_queue=1, max_size=None, compression=None) as dead:
-        await asyncio.sleep(1.5)
-        assert process.rss_mb() < before + 12, "200 MB were waiting to be buffered"
-        count = 0
-        async with unix_connect(path, "ws://localhost/", max_size=None, compression=None) as good:
-            with pytest.raises(ConnectionClosed) as closed:
-                while True:
-                    await good.recv()
-                    count += 1
-        assert count == 2000 and closed.value.rcvd is not None and closed.value.rcvd.code == 4411
-        assert process.rss_mb() < before + 16
-        # His application waits for him, so nobody takes what he sends.
-        for _ in range(1000):
-            await dead.send(b"x" * 60_000)
-        assert process.rss_mb() < before + 40, "60 MB were sent"
-        dead.transport.abort()
-    # The one who was paused is gone: his application must have been let go.
-    await asyncio.to_thread(process.wait_for, "sent 2000")
-    deadline = time.monotonic() + 10
-    while process.log.read_text().count("sent ") < 2:
-        assert time.monotonic() < deadline, process.log.read_text()
-        await asyncio.sleep(0.05)
-
-
-async def test_sigterm_while_a_client_is_paused(flood: Callable[[int], tuple[Process, str]]) -> None:
-    process, path = flood(2000)
-    async with unix_connect(path, "ws://localhost/", max_queue=1, max_size=None, compression=None):
-        await asyncio.sleep(0.5)
-        assert await asyncio.to_thread(process.stop, 15) == 0
-
-
-async def test_incoming_messages_are_limited(flood: Callable[[int], tuple[Process, str]]) -> None:
-    _, path = flood(0)
-    async with unix_connect(path, "ws://localhost/", compression=None) as client:
-        with pytest.raises(ConnectionClosed) as closed:
-            await client.send(b"x" * 65_537)
-            while True:
-                await client.recv()
-    assert closed.value.rcvd is not None and closed.value.rcvd.code in (1009, 4411)
 
 
 # ---- manage.py serve ---------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { TicketError } from "../../../static/core/connection.js";
+import { clock } from "../../../static/app/countdown.js";
 import { curvePoints, latencyTitle } from "../../../static/app/latency.js";
 import { describeDrops } from "../../../static/app/overlay.js";
 import { describeSituation } from "../../../static/app/situation.js";
@@ -111,4 +112,24 @@ test("the chart's title says what is added up, its curve stays inside", () => {
   assert.equal(latencyTitle([{ stage: "send", ms: 8 }, { stage: "react", ms: 20 }, encode]), "Input to picture 32 ms");
   assert.equal(curvePoints([0, 100, 900], 100), "0.0,31.0 120.0,1.0 240.0,1.0");
   assert.equal(curvePoints([], 20), "");
+});
+
+test("who waits in line is told his place, and who starts how far it is", () => {
+  const waiting = describe({ session: { state: "requested", message: "Number 2 in the line." } });
+  assert.deepEqual([waiting?.title, waiting?.text, waiting?.busy], ["Waiting in line", "Number 2 in the line.", true]);
+  assert.match(describe({ session: { state: "requested" } })?.text ?? "", /Looking for a host/);
+  const again = describe({ session: { state: "starting", stage: "sandbox", message: "It is tried once more." } });
+  assert.match(again?.text ?? "", /once more/);
+});
+
+test("the end offers to start again and to read why, to those who may", () => {
+  const failed = { state: "failed", reason: "no-display" };
+  assert.deepEqual(describe({ session: failed, again: true, log: true })?.actions, ["again", "log", "portal"]);
+  assert.deepEqual(describe({ session: failed, log: true })?.actions, ["log", "portal"]);
+  assert.deepEqual(describe({ session: failed, link: true })?.actions, []);
+  assert.match(describe({ session: { state: "ended", reason: "idle" } })?.text ?? "", /Nobody used it/);
+});
+
+test("a countdown reads as minutes and seconds and does not go below nothing", () => {
+  assert.deepEqual([300, 61, 59.2, 0, -3].map(clock), ["5:00", "1:01", "1:00", "0:00", "0:00"]);
 });

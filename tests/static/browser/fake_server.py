@@ -118,12 +118,12 @@ class FakeServer:
         try:
             for text in connection:
                 message = json.loads(text)
-                self.received.append(message)
-                if message["type"] == "input":
-                    self.input_times.append(time.time())
                 if message["type"] == "hello":
                     self._greet(connection)
-                elif message["type"] == "ping":
+                elif message["type"] == "input":
+                    self.input_times.append(time.time())
+                self.received.append(message)  # whoever waits for a hello finds its connection among the others
+                if message["type"] == "ping":
                     now = time.monotonic_ns() // 1000
                     send_all(connection, [{"type": "pong", "t": message["t"], "server_us": now}])
         except ConnectionClosed:
