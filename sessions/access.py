@@ -1,4 +1,4 @@
-"""The only door to a session or a share link, for HTTP, WebSocket and admin alike. One condition a line."""
+"""The only door to a session, a share link or a template, for HTTP, WebSocket and admin alike. One condition a line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import ValidationError
 
-from .models import DesktopSession, ShareLink
+from .models import DesktopSession, SessionTemplate, ShareLink
 from .permissions import ROLE_PERMISSIONS, Permission, Role, allows
 
 
@@ -58,6 +58,18 @@ def access_session(
     if not allows(role, permission):
         raise AccessError("forbidden", f"As {role.label.lower()} of this session you may not do that.")
     return Access(session, role)
+
+
+def access_template(user: AbstractBaseUser | AnonymousUser, slug: str) -> SessionTemplate:
+    """Return the template if ``user`` may launch it; raise `AccessError` ``unknown-template``.
+
+    The answer does not tell one that is switched off or for other groups from one that is not there.
+    """
+    template = SessionTemplate.objects.for_user(user).filter(slug=slug).first()
+    if template is None:
+        text = "There is no such template, or it is not for you, or it is switched off. Choose another one."
+        raise AccessError("unknown-template", text)
+    return template
 
 
 def role_of(user: AbstractBaseUser | AnonymousUser, session: DesktopSession) -> Role | None:

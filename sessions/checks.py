@@ -13,6 +13,8 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from stripeengine.errors import SettingsError
 from stripeengine.settings import describe
 
+from .spawners.registry import DEFAULT, SpawnerUnusable, spawner_class
+
 PUBSUB: Final = "channels_redis.pubsub.RedisPubSubChannelLayer"
 
 E001 = "The channel layer {alias!r} is {backend}, not a RedisPubSubChannelLayer."
@@ -20,6 +22,7 @@ E002 = "The channel layers 'default' and 'frames' have the same prefix {prefix!r
 E003 = "redis-py {version} is installed; channels_redis does not work with redis-py 8."
 E004 = "SESSIONS_PER_USER is {value!r}, not a whole number of at least 1."
 E005 = "The engine setting {name!r} has a default outside its own range: {error}."
+E006 = "The spawner cannot be used: {error}"
 W001 = "The channel layer {alias!r} has a socket timeout of {value}."
 
 
@@ -67,6 +70,18 @@ def check_limits(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
         return []
     hint = "Set STRIPEDESK_SESSIONS_PER_USER to 1 or more."
     return [Error(E004.format(value=value), hint=hint, id="desktops.E004")]
+
+
+@register(Tags.compatibility)
+def check_spawner(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """The spawner that host agents are to use is there and is one."""
+    name = settings.STRIPEDESK.get("SPAWNER", DEFAULT)
+    try:
+        spawner_class(name)
+    except SpawnerUnusable as error:
+        hint = "Set STRIPEDESK_SPAWNER to one that works; docs/how-to/spawners.md says what one must be."
+        return [Error(E006.format(error=error), hint=hint, id="desktops.E006")]
+    return []
 
 
 @register(Tags.models)

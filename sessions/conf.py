@@ -22,6 +22,9 @@ LONGEST_SOCKET = "/s/0123456789ab/x/X0"
 
 UIDS_PER_SESSION = 2
 
+LEAST_TOKEN = 16
+"""Characters of the metrics' token."""
+
 
 @dataclass(frozen=True)
 class Conf:
@@ -35,6 +38,10 @@ class Conf:
     uid_base: int
     allow_unsandboxed: bool
     sessions_per_user: int
+    metrics_token: str
+    spawner: str
+    starts_at_once: int
+    queue_minutes: int
 
 
 def conf() -> Conf:
@@ -56,7 +63,11 @@ def conf() -> Conf:
         # Below 1000 live the system's own users; above 2**31 tools disagree about signs.
         uid_base=_number("STRIPEDESK_UID_BASE", values["UID_BASE"], 1_000, 2_000_000_000),
         allow_unsandboxed=bool(values["ALLOW_UNSANDBOXED"]),
+        metrics_token=_token(values.get("METRICS_TOKEN", "")),
         sessions_per_user=_number("STRIPEDESK_SESSIONS_PER_USER", values["SESSIONS_PER_USER"], 1, 10_000),
+        spawner=str(values.get("SPAWNER", "local")),
+        starts_at_once=_number("STRIPEDESK_STARTS_AT_ONCE", values["STARTS_AT_ONCE"], 1, 1_000),
+        queue_minutes=_number("STRIPEDESK_QUEUE_MINUTES", values["QUEUE_MINUTES"], 1, 10_080),
     )
 
 
@@ -81,6 +92,15 @@ def _redis_url(url: str) -> str:
             f"REDIS_URL must start with unix://, redis:// or rediss://, not {url.split(':', 1)[0]!r:.40}."
         )
     return url
+
+
+def _token(value: str) -> str:
+    """Check a secret's length; it is never quoted."""
+    if value and len(value) < LEAST_TOKEN:
+        raise ImproperlyConfigured(
+            f"STRIPEDESK_METRICS_TOKEN is too easily guessed: give it at least {LEAST_TOKEN} characters, or none."
+        )
+    return value
 
 
 def _number(variable: str, value: int, least: int, most: int) -> int:

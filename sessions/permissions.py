@@ -16,6 +16,8 @@ class Permission(StrEnum):
     SETTINGS = "settings"
     SHARE = "share"
     STOP = "stop"
+    KEEP = "keep"
+    LOGS = "logs"
 
 
 class Role(StrEnum):
@@ -35,7 +37,7 @@ class Role(StrEnum):
 ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.OWNER: frozenset(Permission),
     # An administrator manages sessions but does not type into other people's desktops.
-    Role.OPERATOR: frozenset({Permission.VIEW, Permission.SHARE, Permission.STOP}),
+    Role.OPERATOR: frozenset({Permission.VIEW, Permission.SHARE, Permission.STOP, Permission.KEEP, Permission.LOGS}),
     Role.COLLABORATOR: frozenset({Permission.VIEW, Permission.INPUT}),
     Role.VIEWER: frozenset({Permission.VIEW}),
 }

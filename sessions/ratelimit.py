@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from .redis_client import connect
 
@@ -23,11 +22,15 @@ class RateLimit:
         """Count one event; whether it is within the limit."""
         pipeline = connect().pipeline()
         pipeline.incr(self._key(subject))
-        pipeline.expire(self._key(subject), self.window_s, nx=True)
+        # Sets it the first time, and shortens what a clock that was set back has made longer than a window.
+        pipeline.expire(self._key(subject), self.window_s, lt=True)
         count, _ = pipeline.execute()
         return int(count) <= self.limit
 
     def exhausted(self, subject: str) -> bool:
         """Whether the limit has been reached, without counting."""
-        count: Any = connect().get(self._key(subject))
+        pipeline = connect().pipeline()
+        pipeline.expire(self._key(subject), self.window_s, lt=True)
+        pipeline.get(self._key(subject))
+        _, count = pipeline.execute()
         return int(count or 0) >= self.limit

@@ -1,12 +1,14 @@
-"""The web tier's own connection to Redis, for keys. Channel layers have theirs.
+"""The platform's own connections to Redis, for keys. Channel layers have theirs.
 
 `connect` gives a thread-safe client with a pool; a call blocks for at most about two seconds when Redis is gone.
+`connect_async` gives one for an event loop, to be used inside `answer_within`.
 """
 
 from __future__ import annotations
 
+import asyncio
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import redis
 import redis.asyncio
@@ -37,12 +39,24 @@ def connect() -> redis.Redis:
     return _client(settings.REDIS_URL)
 
 
-def connect_async() -> redis.asyncio.Redis:
-    """Return a client for one event loop and one use: ``async with connect_async() as client``."""
+def connect_async(url: str = "", **options: Any) -> redis.asyncio.Redis:
+    """Return a client for one event loop, of Django's Redis or another; its calls belong inside `answer_within`.
+
+    It has no ``socket_timeout`` of its own: redis-py would bound every command with `asyncio.wait_for`, which before
+    Python 3.12 swallows a cancellation that comes as the command ends, and the cancelled task goes on for ever.
+    """
     return redis.asyncio.Redis.from_url(
-        settings.REDIS_URL,
-        decode_responses=True,
-        socket_timeout=TIMEOUT_S,
-        socket_connect_timeout=TIMEOUT_S,
-        retry=AsyncRetry(NoBackoff(), 1),
+        url or settings.REDIS_URL,
+        **{
+            "decode_responses": True,
+            "socket_timeout": None,
+            "socket_connect_timeout": TIMEOUT_S,
+            "retry": AsyncRetry(NoBackoff(), 1),
+            **options,
+        },
     )
+
+
+def answer_within(seconds: float = 2 * TIMEOUT_S) -> asyncio.Timeout:
+    """Bound what an event loop asks of Redis: ``async with answer_within():`` raises `TimeoutError`."""
+    return asyncio.timeout(seconds)

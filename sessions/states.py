@@ -47,7 +47,8 @@ _LABELS = {
 
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.REQUESTED: frozenset({State.STARTING, State.STOPPING, State.ENDED, State.FAILED}),
-    State.STARTING: frozenset({State.RUNNING, State.STOPPING, State.FAILED}),
+    # Back to the queue: a start that failed for a passing reason is tried once more.
+    State.STARTING: frozenset({State.RUNNING, State.REQUESTED, State.STOPPING, State.FAILED}),
     State.RUNNING: frozenset({State.RECOVERING, State.STOPPING, State.ENDED, State.FAILED}),
     State.RECOVERING: frozenset({State.RUNNING, State.STOPPING, State.ENDED, State.FAILED}),
     State.STOPPING: frozenset({State.ENDED, State.FAILED}),
@@ -100,11 +101,18 @@ class Reason(StrEnum):
     NO_HOST = "no-host"
     HOST_LOST = "host-lost"
     OUT_OF_RESOURCES = "out-of-resources"
+    IDLE = "idle"
+    TOO_OLD = "too-old"
 
     @property
     def label(self) -> str:
         """Text for people."""
         return _REASON_LABELS[self]
+
+    @property
+    def transient(self) -> bool:
+        """Whether a start that failed for it may well succeed the next time."""
+        return self in (Reason.NO_DISPLAY, Reason.OUT_OF_RESOURCES)
 
 
 _REASON_LABELS = {
@@ -120,6 +128,8 @@ _REASON_LABELS = {
     Reason.NO_HOST: "No host has room for it.",
     Reason.HOST_LOST: "Its host is gone, and the desktop with it.",
     Reason.OUT_OF_RESOURCES: "The host ran out of disk or memory.",
+    Reason.IDLE: "Nobody used it for as long as its template allows.",
+    Reason.TOO_OLD: "It reached the age that its template allows.",
 }
 
 

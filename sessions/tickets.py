@@ -11,7 +11,7 @@ import json
 import secrets
 from typing import Final
 
-from .redis_client import connect, connect_async
+from .redis_client import answer_within, connect, connect_async
 
 LIFETIME_S: Final = 30
 _MAXIMUM_LENGTH: Final = 128
@@ -32,9 +32,13 @@ async def redeem(ticket: str) -> str | None:
     """Take the ticket: the id of its link, or None if it was used, is too old or never was."""
     if not ticket or len(ticket) > _MAXIMUM_LENGTH:
         return None
-    async with connect_async() as client:
-        value = await client.getdel(_key(ticket))
-    if value is None:
+    async with answer_within(), connect_async() as client:
+        # One that has longer to live than it was given is from before the clock was set back.
+        both = client.pipeline()
+        both.pttl(_key(ticket))
+        both.getdel(_key(ticket))
+        left, value = await both.execute()
+    if value is None or left > LIFETIME_S * 1000:
         return None
     link = json.loads(value).get("link")
     return link if isinstance(link, str) else None

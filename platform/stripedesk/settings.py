@@ -131,5 +131,9 @@ STRIPEDESK = {
     "HOST_CAPACITY": env.int("STRIPEDESK_HOST_CAPACITY", default=20),
     "UID_BASE": env.int("STRIPEDESK_UID_BASE", default=700000),
     "ALLOW_UNSANDBOXED": env.bool("STRIPEDESK_ALLOW_UNSANDBOXED", default=False),
+    "METRICS_TOKEN": env.str("STRIPEDESK_METRICS_TOKEN", default=""),
+    "SPAWNER": env.str("STRIPEDESK_SPAWNER", default="local"),
     "SESSIONS_PER_USER": env.int("STRIPEDESK_SESSIONS_PER_USER", default=5),
+    "STARTS_AT_ONCE": env.int("STRIPEDESK_STARTS_AT_ONCE", default=4),
+    "QUEUE_MINUTES": env.int("STRIPEDESK_QUEUE_MINUTES", default=30),
 }

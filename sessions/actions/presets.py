@@ -112,6 +112,8 @@ def notify_preset_changed(sessions: QuerySet[DesktopSession] | list[DesktopSessi
         if session.preset is not None:
             event = {"type": "preset", "id": session.preset.pk, "name": session.preset.name}
             messages.append((session_group(session), {"type": "session.event", "event": event}))
+        else:
+            messages.append((session_group(session), {"type": "session.access"}))  # no bounds of a preset any more
     on_commit(messages)
 
 

@@ -11,9 +11,10 @@ from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
 
+from .. import bounds
 from ..access import Access
 from ..models import ShareLink
-from ..models.share_link import LEAST_KBPS, MOST_FPS, MOST_KBPS, SECRET_BYTES, hash_secret
+from ..models.share_link import SECRET_BYTES, hash_secret
 from ..permissions import LINK_ROLES, ROLE_PERMISSIONS, Permission, Role
 from .errors import ActionError
 from .publish import tell_access_changed
@@ -64,10 +65,8 @@ def check_share(
     now = timezone.now()
     if expires_at is not None and expires_at <= now:
         raise ActionError("invalid-expiry", "The link would have expired already. Choose a later time.")
-    if max_kbps and not LEAST_KBPS <= max_kbps <= MOST_KBPS:
-        raise ActionError("invalid-bound", f"A bound is from {LEAST_KBPS} to {MOST_KBPS} kbit/s; 0 for none.")
-    if not 0 <= max_fps <= MOST_FPS:
-        raise ActionError("invalid-bound", f"A bound is from 1 to {MOST_FPS} pictures a second; 0 for none.")
+    if wrong := bounds.problem(max_kbps, max_fps):
+        raise ActionError("invalid-bound", wrong)
     open_links = sum(link.open_at(now) for link in access.session.share_links.all())
     if open_links >= OPEN_LINKS_PER_SESSION:
         raise ActionError(

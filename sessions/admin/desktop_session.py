@@ -21,7 +21,7 @@ from ..models import DesktopSession
 from ..permissions import Permission
 from ..views.cards import Card, make_cards
 from .bases import ModelAdmin
-from .session_pages import SessionPages
+from .session_pages import SessionPages, delivery_context
 
 
 @admin.register(DesktopSession)
@@ -54,6 +54,7 @@ class DesktopSessionAdmin(SessionPages, ModelAdmin[DesktopSession]):
             path("launch/", view(self.launch_view), name=f"{name}_launch"),
             path("live/", view(self.live_view), name=f"{name}_live"),
             path("<uuid:session_id>/stop/", view(self.stop_view), name=f"{name}_stop"),
+            path("<uuid:session_id>/delivery/", view(self.delivery_view), name=f"{name}_delivery"),
             path("<uuid:session_id>/preset/", view(self.preset_view), name=f"{name}_preset"),
             path("<uuid:session_id>/share/", view(self.share_view), name=f"{name}_share"),
             path("<uuid:session_id>/share/<str:link_id>/revoke/", view(self.revoke_view), name=f"{name}_revoke"),
@@ -173,8 +174,10 @@ class DesktopSessionAdmin(SessionPages, ModelAdmin[DesktopSession]):
                 "access": access,
                 "card": card,
                 "live": live,
+                "delivery": delivery_context(card) if card.phase != "over" else {},
                 "live_url": f"{reverse('admin:desktops_desktopsession_live')}?id={access.session.pk}",
                 "links": list(access.session.share_links.select_related("created_by")),
+                "log_tail": access.session.log_tail if Permission.LOGS in access.permissions else "",
                 "may_share": Permission.SHARE in access.permissions,
                 "may_stop": Permission.STOP in access.permissions,
                 "may_set": Permission.SETTINGS in access.permissions,

@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from stripeengine.settings import EngineSettings
 
 from ..actions.presets import FINAL_STATES, do_delete_preset, do_save_preset
-from ..forms.preset import PresetForm, settings_groups
+from ..forms.preset import BOUNDS, BOUNDS_HEADING, PresetForm, settings_groups
 from ..models import QualityPreset
 from .bases import ModelAdmin
 
@@ -22,7 +22,7 @@ class AdminPresetForm(PresetForm):
     """The portal's form with the fields an administrator has besides."""
 
     class Meta(PresetForm.Meta):
-        fields: ClassVar[list[str]] = ["name", "help", "owner", "position"]
+        fields: ClassVar[list[str]] = ["name", "help", "owner", "position", *BOUNDS]
         widgets: ClassVar[dict[str, forms.Widget]] = {"help": AdminTextInputWidget()}
 
     def clean(self) -> dict[str, Any]:
@@ -48,6 +48,7 @@ class QualityPresetAdmin(ModelAdmin[QualityPreset]):
     fieldsets = (
         (None, {"fields": ("name", "help", "owner", "position")}),
         *[(heading, {"fields": tuple(names)}) for heading, names in settings_groups()],  # type: ignore[arg-type]
+        (BOUNDS_HEADING, {"fields": BOUNDS}),
     )
 
     class Media:

@@ -21,9 +21,11 @@ from ..actions.share import do_revoke, do_share
 from ..actions.stop import do_stop
 from ..forms.launch import LaunchForm
 from ..forms.share import ShareForm
+from ..latency import STAGES, together
 from ..models import DesktopSession, SessionTemplate
 from ..permissions import Permission
-from ..views.cards import make_cards
+from ..reports import read_reports
+from ..views.cards import Card, make_cards
 from ..views.doors import open_session, visitor
 
 if TYPE_CHECKING:
@@ -35,6 +37,20 @@ else:
 
 LIVE_AT_ONCE = 200
 """Most sessions one answer of ``live/`` tells of."""
+
+
+def delivery_context(card: Card) -> dict[str, Any]:
+    """Return how a session's pictures are delivered, for `_delivery.html`. Blocks on Redis."""
+    sid = card.session.sid
+    reports = read_reports([sid])
+    viewers = (reports or {}).get(sid, [])
+    stages = {**together(viewer.stages for viewer in viewers), **card.live.stages}
+    return {
+        "live": reports is not None,
+        "stages": [(text, *stages[name]) for name, text in STAGES.items() if name in stages],
+        "viewers": viewers,
+        "put_off": card.live.dropped,
+    }
 
 
 class SessionPages(_Admin):
@@ -60,7 +76,7 @@ class SessionPages(_Admin):
             **self.admin_site.each_context(request),
             "title": "Launch a session",
             "opts": DesktopSession._meta,
-            "templates": SessionTemplate.objects.filter(enabled=True),
+            "templates": SessionTemplate.objects.for_user(request.user),
         }
         return TemplateResponse(request, "admin/desktops/desktopsession/launch.html", context)
 
@@ -78,6 +94,12 @@ class SessionPages(_Admin):
         cards, live = make_cards(sessions)
         body = [{**card.as_json(), "host": str(card.session.host or "–"), "stages": card.stages} for card in cards]
         return JsonResponse({"sessions": body, "live": live})  # `admin_view` keeps it out of caches
+
+    def delivery_view(self, request: HttpRequest, session_id: uuid.UUID) -> HttpResponse:
+        """The part of a session's page that tells how its pictures are delivered."""
+        access = open_session(request, session_id, Permission.VIEW)
+        (card,), _ = make_cards([access.session])
+        return TemplateResponse(request, "admin/desktops/desktopsession/_delivery.html", delivery_context(card))
 
     def stop_view(self, request: HttpRequest, session_id: uuid.UUID) -> HttpResponse:
         """POST stops the session."""
@@ -122,6 +144,8 @@ class SessionPages(_Admin):
                     values["role"],
                     values["label"],
                     form.expires_at(),
+                    max_kbps=values["max_kbps"] or 0,
+                    max_fps=values["max_fps"] or 0,
                 )
             except ActionError as error:
                 form.add_error(None, error.message)

@@ -4,6 +4,7 @@
 #
 #   start.sh REPORT KIND WIDTH HEIGHT MAX_WIDTH MAX_HEIGHT gl|no-gl DISPLAY|any [COMMAND [ARGUMENT]...]
 #
+# From the environment: LANG, and STRIPEDESK_DPI, STRIPEDESK_LAYOUT, STRIPEDESK_VARIANT, which programs do not see.
 # Tells the host agent in REPORT: "stage NAME", "display N", "failed REASON TEXT", "ended REASON TEXT".
 
 report_file=$1 kind=$2 width=$3 height=$4 max_width=$5 max_height=$6 gl=$7 display=$8
@@ -11,6 +12,12 @@ shift 8
 here=$(dirname "$0")
 events=$XDG_RUNTIME_DIR/.events
 ready=$XDG_RUNTIME_DIR/.ready
+dpi=${STRIPEDESK_DPI:-96} layout=${STRIPEDESK_LAYOUT:-us} variant=${STRIPEDESK_VARIANT:-}
+unset STRIPEDESK_DPI STRIPEDESK_LAYOUT STRIPEDESK_VARIANT
+
+# A kiosk's application that lived for so long (in hundredths of a second) begins anew; one that ends sooner, so many
+# times in a row, is given up. The pause before a start is 0 s, then 1 s, doubled up to 8 s.
+steady=1000 most_failures=6
 
 trap : TERM  # children get the default action; this script waits for them
 umask 077
@@ -30,9 +37,17 @@ watch() {
     ("$@" </dev/null; status=$?; echo "$name $status" >"$events") &
 }
 
+# The same with a pause before.
+watch_after() {
+    pause=$1 name=$2
+    shift 2
+    (sleep "$pause"; "$@" </dev/null; status=$?; echo "$name $status" >"$events") &
+}
+
+# A client that draws gives way after 1 ms instead of 5: so long the engine waits for its pixels (docs/decisions/pacing.md).
 start_display() {
     set -- -screen 0 "${max_width}x${max_height}x24" -noreset -nolisten tcp -nolisten local \
-        -auth "$XAUTHORITY" -dpi 96 -s 0
+        -auth "$XAUTHORITY" -dpi "$dpi" -s 0 -schedInterval 1
     [ "$gl" = gl ] || set -- "$@" -extension GLX
     [ "$display" = any ] || set -- ":$display" "$@"
     (Xvfb "$@" -displayfd 4 4>"$ready" </dev/null; status=$?; echo "display $status" >"$events") &
@@ -47,18 +62,60 @@ set_size() {
         xrandr --addmode screen "$mode" && xrandr --output screen --mode "$mode"
 }
 
+# Takes a locale that is not there for C.UTF-8: programs would fall back to one without UTF-8.
+check_locale() {
+    case $LANG in C.UTF-8 | C.utf8) return ;; esac
+    if [ "$(LC_ALL=$LANG locale charmap 2>/dev/null)" != UTF-8 ]; then
+        echo "This host has no locale '$LANG', so C.UTF-8 is used. Install the Debian package locales-all." >&2
+        export LANG=C.UTF-8
+    fi
+}
+
+# Gives the X server its keyboard layout before any program reads it. A server begins with us.
+set_keyboard() {
+    case $layout/$variant in us/) return ;; esac
+    if ! setxkbmap -layout "$layout" -variant "$variant" >/dev/null 2>&1; then
+        echo "This host has no keyboard layout '$layout' with variant '$variant', so us is used." >&2
+        setxkbmap -layout us >/dev/null 2>&1
+    fi
+}
+
+# Starts the input method that is installed, if any; a template that sets XMODIFIERS has chosen already.
+start_input_method() {
+    [ -z "${XMODIFIERS:-}" ] || return
+    if command -v ibus-daemon >/dev/null; then
+        method=ibus
+        ibus-daemon --daemonize --xim --panel=disable >/dev/null 2>&1 </dev/null
+    elif command -v fcitx5 >/dev/null; then
+        method=fcitx
+        fcitx5 -d --disable=waylandim >/dev/null 2>&1 </dev/null
+    elif command -v fcitx >/dev/null; then
+        method=fcitx
+        fcitx -d >/dev/null 2>&1 </dev/null
+    else
+        return
+    fi
+    export XMODIFIERS="@im=$method" GTK_IM_MODULE="${GTK_IM_MODULE:-$method}" QT_IM_MODULE="${QT_IM_MODULE:-$method}"
+}
+
 prepare() {
+    check_locale
+    set_keyboard
     export XDG_CONFIG_DIRS="$here/xdg:/etc/xdg" XDG_DATA_DIRS="$here/share:/usr/local/share:/usr/share"
     export GTK2_RC_FILES="$here/xdg/gtk-2.0/gtkrc" NO_AT_BRIDGE=1
     mkdir -p "$HOME/Documents" "$HOME/Downloads" "$HOME/Pictures"
     cp -r "$here/skeleton/." "$HOME/" 2>/dev/null
-    xrdb -nocpp -load "$here/Xresources" 2>/dev/null
+    {
+        cat "$here/Xresources"
+        printf 'Xft.dpi: %s\nXcursor.size: %s\n' "$dpi" $((24 * dpi / 96))
+    } | xrdb -nocpp -load 2>/dev/null
     xsetroot -cursor_name left_ptr 2>/dev/null
     hsetroot -cover "$here/wallpaper.jpg" >/dev/null 2>&1 || xsetroot -solid '#1d2b3a' 2>/dev/null
     if command -v dbus-daemon >/dev/null; then
         bus="unix:path=$XDG_RUNTIME_DIR/bus"
         dbus-daemon --session --address="$bus" --fork --nopidfile && export DBUS_SESSION_BUS_ADDRESS="$bus"
     fi
+    start_input_method
 }
 
 # Waits until a window manager has taken over, at most two seconds: an application must not be seen before.
@@ -115,6 +172,12 @@ application)
     await_window_manager
     watch application "$@"
     ;;
+kiosk)
+    openbox --config-file "$here/openbox/application.xml" </dev/null &
+    await_window_manager
+    failures=0 pause=0
+    watch kiosk "$@"
+    ;;
 session)
     watch application "$@"
     ;;
@@ -138,6 +201,22 @@ while :; do
         else
             report ended desktop-exited "The application was closed."
         fi
+        ;;
+    kiosk)
+        if [ $(($(now) - began)) -ge "$steady" ]; then
+            failures=0 pause=0
+        else
+            failures=$((failures + 1))
+        fi
+        if [ "$failures" -lt "$most_failures" ]; then
+            echo "'$1' ended (status $status) and is started again after $pause s." >&2
+            watch_after "$pause" kiosk "$@"
+            began=$(($(now) + 100 * pause))
+            pause=$((pause == 0 ? 1 : pause == 8 ? 8 : 2 * pause))
+            continue
+        fi
+        report failed command-died "'$1' ended $failures times in a row soon after it began (status $status)." \
+            "It is not started again: correct the template's command."
         ;;
     desktop)
         report ended desktop-exited "The user logged out of the desktop."

@@ -15,14 +15,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..spawners import processes
+from ..spawners.files import write_private
 from ..spawners.processes import ProcessId
 from ..spawners.report import last_lines
 
 FIRST_DELAY, LAST_DELAY = 0.1, 15.0
-"""Seconds before a dead child is started again: doubled each time, up to the second."""
+"""Seconds before a child that dies again is started again: doubled each time, up to the second."""
 
 STEADY = 5.0
-"""Seconds a child must have lived for the delay to begin anew."""
+"""Seconds after which a child has lived: when it dies, it is started again at once."""
 
 LOG_LIMIT = 10 << 20
 
@@ -38,7 +39,7 @@ class Child:
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
         self._began = 0.0
-        self._delay = FIRST_DELAY
+        self._delay = 0.0
         self._again_at: float | None = None
 
     def start(self) -> None:
@@ -58,10 +59,16 @@ class Child:
             )
         finally:
             os.close(descriptor)
+        identity = ProcessId.of(self._process.pid)
+        try:
+            state = json.dumps(identity.to_state() if identity else {})
+            write_private(self._record, state.encode(), os.geteuid())
+        except OSError:  # after a kill -9 of `up` nobody would find it again
+            self._process.kill()
+            self._process.wait()
+            raise
         self._began = time.monotonic()
         self._again_at = None
-        identity = ProcessId.of(self._process.pid)
-        self._record.write_text(json.dumps(identity.to_state() if identity else {}))
 
     @property
     def running(self) -> bool:
@@ -75,14 +82,37 @@ class Child:
         now = time.monotonic()
         if self._again_at is None:
             if now - self._began > STEADY:
-                self._delay = FIRST_DELAY
-            self._again_at = now + self._delay
-            sentence = f"{self.name} ended ({describe(self._process.returncode)}); again in {self._delay:.1f} s."
-            self._delay = min(self._delay * 2, LAST_DELAY)
-            return f"{sentence} {self.last_words()}".strip()
-        if now >= self._again_at:
+                self._delay = 0.0
+            when = f"in {self._delay:.1f} s" if self._delay else "at once"
+            sentence = f"{self.name} ended ({describe(self._process.returncode)}); again {when}. {self.last_words()}"
+            self._put_off(now)
+            return f"{sentence} {self._try(now)}".strip()
+        return self._try(now)
+
+    def _put_off(self, now: float) -> None:
+        self._again_at = now + self._delay
+        self._delay = min(max(self._delay * 2, FIRST_DELAY), LAST_DELAY)
+
+    def _try(self, now: float) -> str:
+        """Start it if its time has come; a machine without room is no reason to give up all the others."""
+        if self._again_at is None or now < self._again_at:
+            return ""
+        try:
             self.start()
+        except OSError as error:
+            self._delay = max(self._delay, FIRST_DELAY)
+            again = self._delay
+            self._put_off(now)
+            what = error.strerror or type(error).__name__
+            return (
+                f"{self.name} cannot be started: {what}; again in {again:.1f} s. Free some space if the disk is full."
+            )
         return ""
+
+    def signal(self, number: int) -> None:
+        """Send the child a signal, if it lives."""
+        if self._process is not None and self.running:
+            self._process.send_signal(number)
 
     @property
     def due(self) -> float:

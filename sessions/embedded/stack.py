@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from django.db import close_old_connections
 
 from ..actions.publish import send_now
 from ..conf import Conf
-from ..models import DesktopSession, SessionHost
+from ..models import DesktopSession, SessionHost, SpareDesktop
 from ..states import Reason, State, Wanted
 from . import redis as private_redis
 from . import web
@@ -123,7 +124,6 @@ class Stack:
 
     def await_ready(self) -> SessionHost:
         """Wait until the web server and the host agent work; return the host."""
-        began = time.time()
         assert self._agent is not None  # noqa: S101 - `start_agent` comes before
         what = "The web server does not answer"
         self._until(lambda: web.is_ready(self._port), self._web[0], READY_WITHIN, what)
@@ -132,8 +132,9 @@ class Stack:
         def beats() -> bool:
             nonlocal host
             host = SessionHost.objects.filter(name=self._conf.host_name).first()
-            return host is not None and host.heartbeat is not None and host.heartbeat.timestamp() > began - READY_WITHIN
+            return host is not None and host.heartbeat is not None
 
+        # None until it beats: no time has to be compared, which a clock that is set meanwhile would spoil.
         SessionHost.objects.filter(name=self._conf.host_name).update(heartbeat=None)
         self._until(beats, self._agent, READY_WITHIN, "The host agent does not report")
         assert host is not None  # noqa: S101 - `beats` has set it
@@ -166,6 +167,7 @@ class Stack:
 
     def _end_sessions(self) -> None:
         """Ask for the end of this host's sessions, and of those nobody has begun, and wait for it."""
+        assert self._agent is not None  # noqa: S101 - `end` has looked
         close_old_connections()
         living = DesktopSession.objects.exclude(state__in=FINAL)
         mine = living.filter(host__name=self._conf.host_name)
@@ -178,8 +180,10 @@ class Stack:
         if count:
             self._say(f"Ending {count} session{'s' if count != 1 else ''} …")
         send_now([("hosts", {"type": "host.wake"})])
+        self._agent.signal(signal.SIGUSR1)  # it gives up what it has started ahead
+        ahead = SpareDesktop.objects.filter(host__name=self._conf.host_name)
         deadline = time.monotonic() + SESSIONS_WITHIN
-        while mine.exists() and time.monotonic() < deadline and self._agent is not None and self._agent.running:
+        while (mine.exists() or ahead.exists()) and time.monotonic() < deadline and self._agent.running:
             time.sleep(INTERVAL)
         if left := mine.count():
             self._say(f"{left} did not end in time; the next start finds or clears them.")

@@ -11,6 +11,8 @@ from stripeengine.settings import EngineSettings, Setting, describe
 from ..models import QualityPreset
 
 PREFIX = "setting_"
+BOUNDS = ("max_kbps", "max_fps")
+BOUNDS_HEADING = "What each viewer gets"
 
 
 def settings_field(setting: Setting) -> forms.Field:
@@ -60,7 +62,7 @@ class PresetForm(SettingsForm):  # type: ignore[misc, valid-type]
 
     class Meta:
         model = QualityPreset
-        fields: ClassVar[list[str]] = ["name", "help"]
+        fields: ClassVar[list[str]] = ["name", "help", *BOUNDS]
         widgets: ClassVar[dict[str, forms.Widget]] = {"help": forms.TextInput()}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -68,6 +70,14 @@ class PresetForm(SettingsForm):  # type: ignore[misc, valid-type]
         stored = self.instance.settings if isinstance(self.instance.settings, dict) else {}
         for name, default in EngineSettings().as_dict().items():
             self.initial.setdefault(PREFIX + name, stored.get(name, default))
+
+    def clean_max_kbps(self) -> int:
+        """Empty is no bound."""
+        return self.cleaned_data["max_kbps"] or 0
+
+    def clean_max_fps(self) -> int:
+        """Empty is no bound."""
+        return self.cleaned_data["max_fps"] or 0
 
     def clean_name(self) -> str:
         """Names are one line of printable text."""
@@ -85,4 +95,5 @@ class PresetForm(SettingsForm):  # type: ignore[misc, valid-type]
 
     def groups(self) -> list[tuple[str, list[forms.BoundField]]]:
         """Headings with their bound fields, for templates."""
-        return [(heading, [self[name] for name in names]) for heading, names in settings_groups()]
+        groups = [*settings_groups(), (BOUNDS_HEADING, list(BOUNDS))]
+        return [(heading, [self[name] for name in names]) for heading, names in groups]

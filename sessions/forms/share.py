@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from ..access import Access
 from ..actions.share import LABEL_LENGTH, roles_to_give
-from ..models.share_link import LEAST_KBPS, MOST_FPS, MOST_KBPS
+from ..bounds import FPS_LABEL, KBPS_LABEL, LEAST_KBPS, MOST_FPS, MOST_KBPS
 from ..permissions import Role
 
 LIFETIMES: Final = {
@@ -41,14 +41,14 @@ class ShareForm(forms.Form):
     )
 
     max_kbps = forms.IntegerField(
-        label="Most kbit/s",
+        label=KBPS_LABEL.capitalize(),
         required=False,
         min_value=LEAST_KBPS,
         max_value=MOST_KBPS,
         help_text="What each viewer is sent at most. Empty for no bound.",
     )
     max_fps = forms.IntegerField(
-        label="Most pictures a second",
+        label=FPS_LABEL.capitalize(),
         required=False,
         min_value=1,
         max_value=MOST_FPS,

@@ -1,22 +1,23 @@
 """Moves sessions from state to state in the database: the only place that writes ``state`` and what follows from it.
 
 Every move is checked against the table in `sessions.states` and done by an UPDATE that holds only if nobody else moved
-the session meanwhile; who watches is told after the commit. Synchronous: the agent calls it from its database thread.
+the session meanwhile; who watches is told after the commit. Synchronous: the agent calls it from its database thread,
+a web process from the thread that watches hosts.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
-from ..models import DesktopSession, SessionHost
-from ..states import InvalidTransition, Reason, Stage, State, Wanted, check_transition
+from ..models import CpuUse, DesktopSession, UserProfile
+from ..states import InvalidTransition, Reason, Stage, State, check_transition
 
 logger = logging.getLogger(__name__)
 
@@ -24,9 +25,6 @@ Announce = Callable[[str, dict[str, Any]], None]
 """Takes a group and a message; returns at once."""
 
 MESSAGE_LENGTH = 500
-QUEUE_PATIENCE = timedelta(minutes=2)
-"""How long a session waits for a host with room."""
-
 LIVING = (State.STARTING, State.RUNNING, State.RECOVERING, State.STOPPING)
 
 
@@ -35,33 +33,6 @@ class Lifecycle:
 
     def __init__(self, announce: Announce) -> None:
         self._announce = announce
-
-    def claim(self, host: SessionHost, room: int) -> list[UUID]:
-        """Take up to ``room`` waiting sessions, oldest first, for ``host``; return their ids.
-
-        Of two agents that reach for the same session exactly one gets it.
-        """
-        waiting = DesktopSession.objects.filter(state=State.REQUESTED, wanted=Wanted.RUNNING).order_by("created_at")
-        taken: list[UUID] = []
-        # Look a little further than there is room: other agents take some of them meanwhile.
-        for pk in waiting.values_list("pk", flat=True)[: room * 2] if room > 0 else ():
-            if len(taken) < room and self.move(
-                pk, State.STARTING, expected=State.REQUESTED, stage=Stage.SANDBOX, host=host
-            ):
-                taken.append(pk)
-        return taken
-
-    def close_unclaimed(self) -> None:
-        """End waiting sessions that are no longer wanted, and fail those that waited too long for room."""
-        waiting = DesktopSession.objects.filter(state=State.REQUESTED)
-        for pk, stop_reason in waiting.filter(wanted=Wanted.STOPPED).values_list("pk", "stop_reason"):
-            reason = Reason(stop_reason or Reason.STOPPED_BY_USER)
-            self.move(pk, State.ENDED, expected=State.REQUESTED, reason=reason, message=reason.label)
-        overdue = waiting.filter(wanted=Wanted.RUNNING, created_at__lt=timezone.now() - QUEUE_PATIENCE)
-        for pk in overdue.values_list("pk", flat=True):
-            minutes = int(QUEUE_PATIENCE.total_seconds() // 60)
-            message = f"No host had room for it within {minutes} minutes. Stop another session, or try again later."
-            self.move(pk, State.FAILED, expected=State.REQUESTED, reason=Reason.NO_HOST, message=message)
 
     def move(
         self,
@@ -72,9 +43,9 @@ class Lifecycle:
         stage: Stage | None = None,
         reason: Reason | None = None,
         message: str = "",
-        host: SessionHost | None = None,
+        **more: Any,
     ) -> bool:
-        """Move a session on and tell its viewers; return whether it moved.
+        """Move a session on and tell its viewers; return whether it moved. ``more`` are further fields to write.
 
         False if it is gone, already there, or somebody else was quicker. Raises `InvalidTransition` for a move that
         the table does not allow from where the session is.
@@ -88,9 +59,8 @@ class Lifecycle:
             "stage": stage.value if stage else "",
             "reason": reason.value if reason else "",
             "message": message[:MESSAGE_LENGTH],
+            **more,
         }
-        if host is not None:
-            changes["host"] = host
         if new.final:
             changes |= {"ended_at": timezone.now(), "spawner_state": {}}
         with transaction.atomic():
@@ -102,21 +72,29 @@ class Lifecycle:
         logger.info("session %s: %s → %s %s", session_id.hex, current, new.value, changes["reason"] or changes["stage"])
         return True
 
-    def recovering(self, session_id: UUID, message: str) -> None:
+    def recovering(self, session_id: UUID, message: str, reason: Reason | None = None) -> None:
         """Say that a session's stream is away, and why; one that is known to be recovering gets the newest reason."""
-        if self.move(session_id, State.RECOVERING, expected=State.RUNNING, message=message):
+        if self.move(session_id, State.RECOVERING, expected=State.RUNNING, reason=reason, message=message):
             return
-        changes = {"state": State.RECOVERING.value, "stage": "", "reason": "", "message": message[:MESSAGE_LENGTH]}
+        why = {"reason": reason.value if reason else "", "message": message[:MESSAGE_LENGTH]}
         with transaction.atomic():
             recovering = DesktopSession.objects.filter(pk=session_id, state=State.RECOVERING)
-            if recovering.exclude(message=changes["message"]).update(message=changes["message"]):
+            if recovering.exclude(**why).update(**why):
+                self._tell(session_id, {"state": State.RECOVERING.value, "stage": "", **why})
+
+    def note(self, session_id: UUID, message: str) -> None:
+        """Say something of a running session to who watches it; "" takes back what was said."""
+        changes = {"state": State.RUNNING.value, "stage": "", "reason": "", "message": message[:MESSAGE_LENGTH]}
+        with transaction.atomic():
+            running = DesktopSession.objects.filter(pk=session_id, state=State.RUNNING)
+            if running.exclude(message=changes["message"]).update(message=changes["message"]):
                 self._tell(session_id, changes)
 
     def stage(self, session_id: UUID, stage: Stage) -> None:
         """Note how far a starting session has come."""
         with transaction.atomic():
             starting = DesktopSession.objects.filter(pk=session_id, state=State.STARTING).exclude(stage=stage.value)
-            if starting.update(stage=stage.value):
+            if starting.update(stage=stage.value, message=""):
                 self._tell(
                     session_id, {"state": State.STARTING.value, "stage": stage.value, "reason": "", "message": ""}
                 )
@@ -125,13 +103,53 @@ class Lifecycle:
         """Keep what a later agent needs to find the session again."""
         DesktopSession.objects.filter(pk=session_id, state__in=LIVING).update(spawner_state=spawner_state)
 
-    def finish(self, session_id: UUID, new: State, reason: Reason, message: str) -> None:
-        """Move a session to its final state from wherever it is, by way of ``stopping`` where the table wants it."""
+    def finish(self, session_id: UUID, new: State, reason: Reason, message: str, log_tail: str = "") -> None:
+        """Move a session to its final state from wherever it is, by way of ``stopping`` where the table wants it.
+
+        One that has ended meanwhile, because its host was thought lost, keeps its reason and gets its log.
+        """
+        current = DesktopSession.objects.filter(pk=session_id).values_list("state", flat=True).first()
+        if current is not None and State(current).final:
+            DesktopSession.objects.filter(pk=session_id, log_tail="").update(log_tail=log_tail)
+            return
         try:
-            self.move(session_id, new, reason=reason, message=message)
+            self.move(session_id, new, reason=reason, message=message, log_tail=log_tail)
         except InvalidTransition:
             self.move(session_id, State.STOPPING, reason=reason, message=message)
-            self.move(session_id, new, reason=reason, message=message)
+            self.move(session_id, new, reason=reason, message=message, log_tail=log_tail)
+
+    def again(self, session_id: UUID, reason: Reason, message: str) -> None:
+        """Put a session whose start failed back into the line, for whichever host takes it."""
+        attempts = F("attempts") + 1
+        what: dict[str, Any] = {"attempts": attempts, "host": None, "spawner_state": {}}
+        self.move(session_id, State.REQUESTED, expected=State.STARTING, reason=reason, message=message, **what)
+
+    def used(self, session_id: UUID, cpu_seconds: float) -> None:
+        """Add processor time to the session and to its owner's month."""
+        with transaction.atomic():
+            session = DesktopSession.objects.filter(pk=session_id)
+            owner = session.values_list("owner_id", flat=True).first()
+            if owner is None:
+                return
+            session.update(cpu_seconds=F("cpu_seconds") + cpu_seconds)
+            use, _ = CpuUse.objects.get_or_create(user_id=owner, month=f"{timezone.now():%Y-%m}")
+            CpuUse.objects.filter(pk=use.pk).update(seconds=F("seconds") + cpu_seconds)
+
+    def stored(self, session_id: UUID, size: int) -> None:
+        """Note how much the persistent home of the session's owner holds."""
+        owner = DesktopSession.objects.filter(pk=session_id).values_list("owner_id", flat=True).first()
+        if owner is not None:
+            UserProfile.objects.update_or_create(user_id=owner, defaults={"storage_bytes": size})
+
+    def say(self, session_id: UUID, state: State, message: str) -> bool:
+        """Give a session in ``state`` another message, and tell it; return whether it had another one."""
+        with transaction.atomic():
+            rows = DesktopSession.objects.filter(pk=session_id, state=state).exclude(message=message[:MESSAGE_LENGTH])
+            if not rows.update(message=message[:MESSAGE_LENGTH]):
+                return False
+            kept = DesktopSession.objects.values("stage", "reason").get(pk=session_id)
+            self._tell(session_id, {"state": state.value, "message": message[:MESSAGE_LENGTH], **kept})
+        return True
 
     def _tell(self, session_id: UUID, changes: dict[str, Any]) -> None:
         event = {"type": "state", **{name: changes[name] for name in ("state", "stage", "reason", "message")}}

@@ -10,19 +10,28 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import redis
-import redis.asyncio
 from channels.layers import get_channel_layer
+
+from ..redis_client import answer_within, connect_async
+from ..status import ending_key
+from ..tasks import end_tasks
+from ..worker.messages import CONTROL_PREFIX, group_channel
 
 logger = logging.getLogger(__name__)
 
 QUEUE_LIMIT = 1000
 TIMEOUT_S = 2.0
 RETRY_S = 2.0
+SILENT_S = 60.0
+"""Seconds without a wake-up after which is listened anew: a link that was cut says nothing of it."""
 STATUS_BYTES = 8192
+ENDING_EXPIRY_S = 15
 Unavailable = (redis.RedisError, OSError, TimeoutError)
 
 
@@ -70,52 +79,128 @@ class Announcer:
                 await self._queue.join()
 
 
-async def listen_for_wake(wake: Callable[[], None]) -> None:
-    """Call ``wake`` for every ``host.wake`` of the group ``hosts``, for ever."""
-    while True:
-        try:
-            layer = get_channel_layer()
-            channel = await layer.new_channel()
-            await layer.group_add("hosts", channel)
-            wake()  # what was sent before now was missed
-            while True:
-                message = await layer.receive(channel)
-                if message.get("type") == "host.wake":
-                    wake()
-        except Unavailable:
-            logger.debug("no wake-ups: Redis cannot be reached", exc_info=True)
-        except Exception:
-            logger.exception("listening for wake-ups failed")
-        await asyncio.sleep(RETRY_S)
+async def listen_for_wake(wake: Callable[[], None], url: str) -> None:
+    """Call ``wake`` for every message to the group ``hosts``, for ever.
+
+    Without the channel layer, which looks for messages ten times a second where nobody sends any.
+    """
+    client = connect_async(url, decode_responses=False)
+    try:
+        while True:
+            try:
+                async with client.pubsub() as heard:
+                    await heard.subscribe(group_channel(CONTROL_PREFIX, "hosts"))
+                    async with asyncio.timeout(SILENT_S) as patience:
+                        async for _ in heard.listen():
+                            wake()  # for the answer to the subscription too: what was sent before it was missed
+                            patience.reschedule(asyncio.get_running_loop().time() + SILENT_S)
+            except Unavailable:
+                logger.debug("no wake-ups: Redis cannot be reached", exc_info=True)
+            except Exception:
+                logger.exception("listening for wake-ups failed")
+            await asyncio.sleep(RETRY_S)
+    finally:
+        await client.aclose()
+
+
+@dataclass(frozen=True)
+class WorkerStatus:
+    """What of a worker's status concerns the agent. Empty or None where it says nothing, or nonsense.
+
+    ``input_s``, ``picture_s`` and ``audio_s`` are the seconds since somebody typed or pointed, since the picture moved,
+    and since something was heard.
+    """
+
+    state: str = ""
+    error: str = ""
+    input_s: float | None = None
+    picture_s: float | None = None
+    audio_s: float | None = None
+
+
+def parse_status(raw: bytes | None) -> WorkerStatus:
+    """Read a status key's value; anything that is not as agreed is left out."""
+    try:
+        status = json.loads(raw) if raw else {}
+    except (ValueError, RecursionError):
+        return WorkerStatus()
+    if not isinstance(status, dict):
+        return WorkerStatus()
+
+    def text(name: str) -> str:
+        value = status.get(name, "")
+        return value if isinstance(value, str) else ""
+
+    def age(name: str) -> float | None:
+        value = status.get(name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
+            return None
+        return float(value) if math.isfinite(value) else None
+
+    return WorkerStatus(text("state"), text("error"), age("input_s"), age("picture_s"), age("audio_s"))
 
 
 class StatusReader:
-    """Reads and removes the status keys of workers. What a worker says is hostile input."""
+    """Reads and removes the status keys of workers. What a worker says is hostile input.
+
+    What is asked for in one turn of the event loop is one question to Redis.
+    """
 
     def __init__(self, url: str) -> None:
-        self._client = redis.asyncio.Redis.from_url(
-            url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, decode_responses=False
-        )
+        self._client = connect_async(url, decode_responses=False)
+        self._wanted: dict[str, asyncio.Future[bytes]] = {}
+        self._asking: set[asyncio.Task[None]] = set()
 
-    async def read(self, sid: str) -> tuple[str, str]:
-        """Return (state, error) of the worker's newest status, empty where it has none; raise `Unavailable`."""
-        raw = await self._client.getrange(status_key(sid), 0, STATUS_BYTES)
+    async def read(self, sid: str) -> WorkerStatus:
+        """Return the worker's newest status; raise `Unavailable`."""
+        if (answer := self._wanted.get(sid)) is None:
+            answer = self._wanted[sid] = asyncio.get_running_loop().create_future()
+            if len(self._wanted) == 1:
+                task = asyncio.create_task(self._ask())  # its turn comes when all who are awake now have asked
+                self._asking.add(task)
+                task.add_done_callback(self._asking.discard)
+        async with answer_within(TIMEOUT_S):
+            return parse_status(await asyncio.shield(answer))
+
+    async def _ask(self) -> None:
+        wanted, self._wanted = self._wanted, {}
         try:
-            status = json.loads(raw) if raw else {}
-            state, error = status.get("state", ""), status.get("error", "")
-        except (ValueError, AttributeError):
-            return "", ""
-        return (state if isinstance(state, str) else ""), (error if isinstance(error, str) else "")
+            questions = self._client.pipeline(transaction=False)
+            for sid in wanted:
+                questions.getrange(status_key(sid), 0, STATUS_BYTES)
+            async with answer_within(TIMEOUT_S):
+                found = await questions.execute(raise_on_error=False)
+        except Unavailable as error:
+            found = [error] * len(wanted)
+        for answer, value in zip(wanted.values(), found, strict=True):
+            if isinstance(value, Exception):
+                answer.set_exception(value)
+                answer.exception()  # who asked may have been cancelled: then nobody takes it
+            else:
+                answer.set_result(value)
+
+    async def tell_ending(self, sid: str, value: dict[str, Any] | None) -> None:
+        """Say for pages that the session is about to be ended, or with None that it is not."""
+        try:
+            async with answer_within(TIMEOUT_S):
+                if value is None:
+                    await self._client.delete(ending_key(sid))
+                else:
+                    await self._client.set(ending_key(sid), json.dumps(value), ex=ENDING_EXPIRY_S)
+        except Unavailable:
+            logger.debug("pages are not told when %s ends: Redis cannot be reached", sid)
 
     async def forget(self, sid: str) -> None:
         """Remove the status, so that a dead worker's is not taken for its successor's."""
         try:
-            await self._client.delete(status_key(sid))
+            async with answer_within(TIMEOUT_S):
+                await self._client.delete(status_key(sid))
         except Unavailable:
             logger.debug("status of %s stays: Redis cannot be reached", sid)
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections. What is asked for now is not answered."""
+        await end_tasks(*self._asking)
         await self._client.aclose()
 
 

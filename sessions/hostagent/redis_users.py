@@ -1,7 +1,8 @@
 """A Redis user for each worker: it reaches its own session's channels and status, and nothing else.
 
 Where Redis does not let the agent make users (a managed one, an agent with few rights), workers share the agent's own
-URL; the agent says so once. Nothing here raises.
+URL; the agent says so once. It also says so where Redis asks nobody for a password, for then a worker need not be who
+it was told to be.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import redis
-import redis.asyncio
 
+from ..redis_client import answer_within, connect_async
 from ..worker.messages import viewers_key
 from .messages import TIMEOUT_S, status_key
 
@@ -28,11 +29,15 @@ class RedisUsers:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._client = redis.asyncio.Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
+        self._client = connect_async(url, decode_responses=False)
         self._refused = False
+        self._looked = False
 
     async def make(self, sid: str) -> str:
-        """Return a URL for the worker of ``sid``, with a new password; the agent's own where users cannot be made."""
+        """Return a URL for the worker of ``sid``, with a new password; the agent's own where users cannot be made.
+
+        Raises `Unavailable`: of a Redis that is away it cannot be known which it would be.
+        """
         password = secrets.token_urlsafe(24)
         rules = ["reset", "on", f">{password}", f"~{status_key(sid)}", f"%R~{viewers_key(sid)}"]
         # Its own groups, with and without a suffix; a session's id has one length, so none is another's prefix.
@@ -46,11 +51,27 @@ class RedisUsers:
                 logger.warning("workers use the agent's own Redis user, for it may make none: %s", error)
             self._refused = True
             return self._url
-        except (redis.RedisError, OSError) as error:
-            logger.debug("no Redis user for %s: %s", sid, error)
-            return self._url if self._refused else _with_user(self._url, user_name(sid), password)
         await self._save()
+        await self._look_for_open_door()
         return _with_user(self._url, user_name(sid), password)
+
+    async def _look_for_open_door(self) -> None:
+        """Warn once if Redis lets in whoever does not say who he is."""
+        if self._looked:
+            return
+        self._looked = True
+        anybody = connect_async(_without_user(self._url), decode_responses=False)
+        try:
+            async with answer_within(TIMEOUT_S):
+                await anybody.execute_command("PING")  # type: ignore[no-untyped-call]
+        except (redis.RedisError, OSError):
+            return
+        finally:
+            await anybody.aclose()
+        logger.warning(
+            "Redis asks nobody for a password: a hostile worker would reach everything in it. Set one (requirepass), "
+            "and name it in REDIS_URL."
+        )
 
     async def remove(self, sid: str) -> None:
         """Remove the user of ``sid``, and with it its connections."""
@@ -68,7 +89,8 @@ class RedisUsers:
             logger.debug("Redis keeps users in memory only")
 
     async def _acl(self, *arguments: str) -> Any:
-        return await self._client.execute_command("ACL", *arguments)  # type: ignore[no-untyped-call]
+        async with answer_within(TIMEOUT_S):
+            return await self._client.execute_command("ACL", *arguments)  # type: ignore[no-untyped-call]
 
     async def close(self) -> None:
         """Close the connections."""
@@ -84,3 +106,8 @@ def _with_user(url: str, user: str, password: str) -> str:
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit(parts._replace(netloc=f"{quote(user)}:{quote(password)}@{host}"))
+
+
+def _without_user(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

@@ -1,116 +1,117 @@
 """Looks after one session from claim to end: starts the desktop, keeps a worker at it, stops both, tells the database.
 
 A task of the agent's event loop. Cancelling it lets go of the session without touching it: that is how the agent
-leaves. The database is reached through `db`, one thread for the whole agent; changes go through `Writes`, so that a
-database that is away holds up no stream.
+leaves. What it writes goes through a `Record`, so that a database that is away holds up no stream; and so that a spare
+desktop, which is nobody's, is looked after alike until a session takes it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from asgiref.sync import sync_to_async
-from django.db import Error as DatabaseTrouble
-
-from stripeengine.errors import SettingsError
-from stripeengine.settings import EngineSettings
-
-from ..conf import Conf
-from ..models import DesktopSession
+from ..models import DesktopSession, SpareDesktop
 from ..spawners.base import DesktopSpec, Display, Exit, SpawnError
-from ..spawners.local import LocalSpawner
-from ..spawners.report import last_lines, of_os_error, printable, with_tail
-from ..states import Reason, Stage, State
+from ..spawners.guard import guarded
+from ..spawners.processes import ProcessId
+from ..states import Reason, State
 from ..tasks import end_tasks
-from .lifecycle import Lifecycle
-from .messages import StatusReader, Unavailable
-from .redis_users import RedisUsers
-from .worker_process import COMMAND, CONFIG_REFUSED, DISPLAY_GONE, WorkerProcess
+from .bounds_watch import watch_bounds
+from .logs import bound_logs, tail_of
+from .oversight import Oversight
+from .record import SessionRecord, SpareRecord
+from .streamer import Streamer
+from .tools import Tools
 from .writes import Writes
 
 logger = logging.getLogger(__name__)
-db = sync_to_async
 
-LEAST_MAXIMUM = (1920, 1080)
-"""Pixels that every display can be enlarged to while it runs."""
-
-FIRST_DELAY, LAST_DELAY = 0.1, 5.0
-"""Seconds before a dead worker is started again: doubled each time, up to the second."""
-
-STEADY = 5.0
-"""Seconds a worker must have lived for the delay to begin anew."""
-
-STREAM_WITHIN = 45.0
-"""Seconds a starting session has until its worker streams."""
-
-CRASHES_AT_START = 5
-STATUS_INTERVAL = 0.1
-SETTINGS_WITHIN = 1.0
-"""Seconds the database has to tell a worker's settings."""
-
-LOOK_INTERVAL = 2.0
-"""Seconds between two looks at the status of a worker that streams."""
-
-SILENT = 20.0
-"""Seconds without a status, while Redis answers, after which a worker is taken to hang and is killed."""
 
 LIFE_S = 2.0
 """Seconds a session's tasks have to end their own before they are cancelled again."""
 
-LOST = "The stream was lost and is being started again."
-NO_ANSWER = (
-    "The desktop's display does not answer. It may come back by itself; if it does not, end this session and "
-    "start another."
-)
-LOG_LIMIT = 1 << 20
-LOG_KEPT = 64 << 10
-LOG_INTERVAL = 2.0
+MOST_ATTEMPTS = 2
+"""Starts of one session, where the reason of the first failure may pass."""
 
-
-@dataclass(frozen=True)
-class Tools:
-    """What all supervisors of an agent share."""
-
-    conf: Conf
-    lifecycle: Lifecycle
-    status: StatusReader
-    users: RedisUsers
-    problem: str
-    worker_command: Sequence[str] = COMMAND
+AGAIN_S = 2.0
+"""Seconds that such a reason has to pass."""
 
 
 class Supervisor:
-    """One session. ``adopt`` tells one that an earlier agent left from one just claimed."""
+    """One desktop: ``session``'s, or a ``spare`` in the shape of a session that is in no database.
 
-    def __init__(self, tools: Tools, session: DesktopSession, adopt: bool, spawner: LocalSpawner | None = None) -> None:
+    ``adopt`` tells one that an earlier agent left from one just claimed.
+    """
+
+    def __init__(self, tools: Tools, session: DesktopSession, adopt: bool, spare: SpareDesktop | None = None) -> None:
         self.session_id = session.pk
+        self.spare = spare
         self._session = session
         self._tools = tools
         self._adopt = adopt
         sandboxed = not (tools.problem and tools.conf.allow_unsandboxed)
-        self._spawner = spawner or LocalSpawner(tools.conf, session.sid, sandboxed)
-        self._worker = self._new_worker()
+        self._spawner = guarded(tools.conf, session.sid, sandboxed)
         self._writes = Writes(session.sid)
-        self._settings = _settings_of(session)
+        self._record: SessionRecord | SpareRecord = (
+            SpareRecord(spare, self._writes) if spare else SessionRecord(tools.lifecycle, session, self._writes)
+        )
+        self._streamer = self._new_streamer(State(session.state) in (State.RUNNING, State.RECOVERING))
+        self._oversight = Oversight(tools, session, self.stop, self._remember, self._spawner.bounds, fresh=not adopt)
         self._stop = asyncio.Event()
         self._stop_reason = Reason.STOPPED_BY_USER
-        self._streamed = State(session.state) in (State.RUNNING, State.RECOVERING)
+        self._abandoned = False
+        self.failed_as_spare = False
+        """Whether it ended by itself before a session took it."""
 
-    def _new_worker(self) -> WorkerProcess:
-        return WorkerProcess(self._tools.conf, self._spawner.paths, self._spawner.sandboxed, self._tools.worker_command)
+    def _new_streamer(self, streamed: bool) -> Streamer:
+        return Streamer(self._tools, self._session.sid, self._spawner, self._record, self._remember, streamed)
+
+    @property
+    def starting(self) -> bool:
+        """Whether it does not stream yet."""
+        return not self._streamer.streamed
+
+    @property
+    def usable(self) -> bool:
+        """Whether a session may take it, if it is a spare."""
+        return not self.starting and not self._stop.is_set()
 
     def stop(self, reason: Reason) -> None:
         """Ask for the session's end. The first reason counts."""
         if not self._stop.is_set():
             self._stop_reason = reason
             self._stop.set()
+
+    def abandon(self) -> None:
+        """The session has ended in the database, while this host was thought lost: clear what is left of it."""
+        self._abandoned = True
+        self.stop(Reason.HOST_LOST)
+
+    def kept(self, times: int) -> None:
+        """Somebody has asked so often to keep the session although nobody uses it."""
+        self._oversight.kept(times)
+
+    def become(self, session: DesktopSession) -> None:
+        """A spare is now ``session``, which has been claimed: same id, an owner, his settings."""
+        self.spare = None
+        self._session = session
+        self._record = self._streamer.record = SessionRecord(self._tools.lifecycle, session, self._writes)
+        self._oversight.begin(session)
+        if not self.starting:
+            self._record.state(State.RUNNING)
+        self._remember()
+        self._tell_settings()
+
+    def _tell_settings(self) -> None:
+        """The worker may have begun with others: as a spare's, or before a preset was changed."""
+        if isinstance(self._record, SessionRecord):
+            message = {"type": "worker.settings", "settings": self._record.known_settings}
+            self._tools.announcer.announce(f"session.{self._session.sid}.worker", message)
+
+    def reassert(self) -> None:
+        """Others may have written that the host is lost: say again what the session is."""
+        if not self.starting and self.spare is None and not self._stop.is_set():
+            self._record.state(State.RUNNING)
 
     async def run(self) -> None:
         """Look after the session until it has ended. Raises nothing but CancelledError."""
@@ -132,21 +133,45 @@ class Supervisor:
 
     async def _obey(self, life: asyncio.Task[Exit]) -> None:
         """End the session because that is wanted."""
-        await self._write_state(State.STOPPING, self._stop_reason)
+        if not self._abandoned and (written := self._record.state(State.STOPPING, self._stop_reason)) is not None:
+            await written
         await end_tasks(life, again=LIFE_S)
-        await self._clean()
-        await self._finish(State.ENDED, self._stop_reason, self._stop_reason.label)
+        tail = await self._clean()
+        message = f"{self._stop_reason.label} {self._spawner.left_behind}".strip()
+        await self._record.finish(State.ENDED, self._stop_reason, message, tail)
 
     async def _end(self, exit: Exit) -> None:
-        """Clean up after a session that ended by itself, then say so."""
-        await self._clean()
-        await self._finish(State.FAILED if exit.failed else State.ENDED, exit.reason, exit.message)
+        """Clean up after a session that ended by itself, then say so; or have it started once more."""
+        tail = await self._clean(with_worker=exit.reason is Reason.NO_STREAM)
+        if self.spare is not None:
+            self.failed_as_spare = True
+            logger.warning("spare %s: %s", self._session.sid, exit.message)
+        state = State.FAILED if exit.failed else State.ENDED
+        if isinstance(self._record, SessionRecord) and exit.failed and self._may_try_again(exit.reason):
+            logger.info("session %s: its start failed and is tried once more: %s", self._session.sid, exit.message)
+            message = f"Its start failed and is tried once more. {exit.message}"
+            self._record.say(message)
+            stop = asyncio.create_task(self._stop.wait())
+            await asyncio.wait({stop}, timeout=AGAIN_S)
+            await end_tasks(stop)
+            if not self._stop.is_set():
+                await self._record.again(exit.reason, message)
+                return
+            state, exit = State.ENDED, Exit(self._stop_reason, self._stop_reason.label, failed=False)
+        await self._record.finish(state, exit.reason, f"{exit.message} {self._spawner.left_behind}".strip(), tail)
 
-    async def _clean(self) -> None:
-        await asyncio.to_thread(self._worker.end)
+    def _may_try_again(self, reason: Reason) -> bool:
+        return self.starting and reason.transient and self._session.attempts + 1 < MOST_ATTEMPTS
+
+    async def _clean(self, with_worker: bool = False) -> str:
+        """Remove everything of the desktop; return the last lines of its logs."""
+        await asyncio.to_thread(self._streamer.worker.end)
+        tail = await asyncio.to_thread(tail_of, self._spawner.paths, with_worker)
+        await self._oversight.close(self._record, self._root())
         await self._spawner.stop()
         await self._tools.status.forget(self._session.sid)
         await self._tools.users.remove(self._session.sid)
+        return tail
 
     async def _live(self) -> Exit:
         """Start or find the desktop, keep a worker at it, return why it ended."""
@@ -158,36 +183,50 @@ class Supervisor:
             display = await self._find() if self._adopt else None
             if display is None:
                 display = await self._start()
+            else:
+                self._tell_settings()
         except SpawnError as error:
             return Exit(error.reason, str(error), failed=True)
         except _Gone as gone:
             return gone.exit
-        streaming = asyncio.create_task(self._keep_streaming(display))
+        streaming = asyncio.create_task(self._streamer.keep(display))
         ended = asyncio.create_task(self._spawner.wait())
-        logs = asyncio.create_task(self._bound_logs())
+        others = [
+            asyncio.create_task(bound_logs(self._spawner.paths)),
+            asyncio.create_task(self._oversight.run(lambda: self._record, lambda: self._streamer.status, self._root)),
+            asyncio.create_task(
+                watch_bounds(
+                    self._session.sid,
+                    self._spawner.bounds,
+                    say=lambda said: self._record.note(said),
+                    heard=lambda: not self.starting,
+                )
+            ),
+        ]
         try:
             await asyncio.wait({streaming, ended}, return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
                 return ended.result()
             return streaming.result()
         finally:
-            await end_tasks(streaming, ended, logs)
+            await end_tasks(streaming, ended, *others)
 
     async def _start(self) -> Display:
         if self._tools.problem and not self._tools.conf.allow_unsandboxed:
             raise SpawnError(Reason.NO_SANDBOX, f"{Reason.NO_SANDBOX.label} {self._tools.problem}")
         try:
-            return await self._spawner.start(spec_of(self._session), self._stage)
+            return await self._spawner.start(spec_of(self._session), lambda stage: self._record.stage(stage))
         finally:
             # Also when cancelled: what exists must be found by whoever comes next.
-            await self._remember()
+            self._remember()
 
     async def _find(self) -> Display | None:
         """Return the display of a desktop an earlier agent left; None if it is to be started from the beginning."""
         state = self._session.spawner_state if isinstance(self._session.spawner_state, dict) else {}
         display = self._spawner.load_state(state)
-        self._worker = self._new_worker()
-        adopted = self._worker.load_state(state.get("worker"))
+        self._oversight.load_state(state.get("life"))
+        self._streamer = self._new_streamer(self._streamer.streamed)
+        adopted = self._streamer.worker.load_state(state.get("worker"))
         if display is not None:
             logger.info("session %s: found again%s", self._session.sid, "" if adopted else ", without a worker")
             return display
@@ -199,129 +238,14 @@ class Supervisor:
             raise _Gone(exit)
         raise _Gone(Exit(Reason.HOST_LOST, "The desktop is gone: its host was restarted or it was ended there.", True))
 
-    async def _keep_streaming(self, display: Display) -> Exit:
-        """Keep a worker at the desktop as long as it lives; return only if a first stream never came."""
-        self._stage(Stage.STREAM)
-        delay, crashes = FIRST_DELAY, 0
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + STREAM_WITHIN
-        alive = self._worker.get_state() is not None and self._worker.load_state(self._worker.get_state())
-        while True:
-            began = loop.time()
-            failure = "" if alive else await self._start_worker(display)
-            alive = False
-            code, error = (None, failure) if failure else await self._watch_worker(deadline)
-            if not self._streamed:
-                crashes += 1
-                if code == CONFIG_REFUSED or crashes >= CRASHES_AT_START or loop.time() > deadline:
-                    return self._no_stream(error)
-            else:
-                self._recovering(NO_ANSWER if code == DISPLAY_GONE else f"{LOST} {failure}".strip())
-            if loop.time() - began > STEADY:
-                delay = FIRST_DELAY
-            logger.warning(
-                "session %s: worker ended (%s), next in %.1f s: %s",
-                self._session.sid,
-                "not started" if failure else f"exit code {code}",
-                delay,
-                error or " | ".join(last_lines(self._spawner.paths.worker_log, 2)),
-            )
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, LAST_DELAY)
+    def _root(self) -> int | None:
+        """The process all of the desktop's descend from."""
+        process = ProcessId.from_state(self._spawner.get_state().get("init"))
+        return process.pid if process is not None else None
 
-    async def _start_worker(self, display: Display) -> str:
-        """Start a worker; return "" or why that was not possible."""
-        try:
-            await self._tools.status.forget(self._session.sid)
-            url = await self._tools.users.make(self._session.sid)
-            await self._worker.start(display, self._spawner.identity, url, await self._engine_settings())
-        except OSError as error:
-            return str(of_os_error(error))
-        self._remember()
-        return ""
-
-    async def _watch_worker(self, deadline: float) -> tuple[int | None, str]:
-        """Wait until the worker streams, then until it has ended; return its exit code and what it said of it."""
-        ended = asyncio.create_task(self._worker.wait())
-        loop = asyncio.get_running_loop()
-        began, error = loop.time(), ""
-        try:
-            while not ended.done():
-                try:
-                    state, said = await self._tools.status.read(self._session.sid)
-                    error = printable(said)
-                    if state == "streaming":
-                        await self._watch_stream(ended)
-                        break
-                except Unavailable as unavailable:
-                    error = f"Redis does not answer: {printable(str(unavailable))}"
-                if not self._streamed and loop.time() > deadline:
-                    await asyncio.to_thread(self._worker.end)
-                elif self._streamed and loop.time() > began + SILENT / 2:
-                    self._recovering(error or NO_ANSWER)
-                await asyncio.wait({ended}, timeout=STATUS_INTERVAL)
-            return await ended, error
-        finally:
-            await end_tasks(ended)
-
-    async def _watch_stream(self, ended: asyncio.Task[int | None]) -> None:
-        """Watch a worker that streams until it has ended; kill one that hangs."""
-        self._streamed = True
-        self._write_state(State.RUNNING)
-        loop = asyncio.get_running_loop()
-        heard = loop.time()
-        while not ended.done():
-            try:
-                state, _ = await self._tools.status.read(self._session.sid)
-            except Unavailable:
-                state = "unknown"
-            if state:
-                heard = loop.time()
-            elif loop.time() > heard + SILENT:
-                logger.warning("session %s: the worker hangs and is killed", self._session.sid)
-                await asyncio.to_thread(self._worker.end)
-            await asyncio.wait({ended}, timeout=LOOK_INTERVAL)
-
-    def _no_stream(self, error: str) -> Exit:
-        sentence = f"{Reason.NO_STREAM.label} {error}".strip()
-        message = sentence if error else with_tail(sentence, self._spawner.paths.worker_log)
-        return Exit(Reason.NO_STREAM, message, failed=True)
-
-    async def _engine_settings(self) -> dict[str, Any]:
-        """The session's settings as they are now, or as last known."""
-        try:
-            async with asyncio.timeout(SETTINGS_WITHIN):
-                session = await db(DesktopSession.objects.select_related("preset").get)(pk=self.session_id)
-            self._settings = _settings_of(session)
-        except (DatabaseTrouble, TimeoutError, DesktopSession.DoesNotExist) as error:
-            logger.warning("session %s: streamed with the settings last known: %s", self._session.sid, error)
-        return self._settings
-
-    async def _bound_logs(self) -> None:
-        """Keep the session's logs below their limit: programs inside may print without end."""
-        paths = self._spawner.paths
-        while True:
-            await asyncio.sleep(LOG_INTERVAL)
-            for log in (paths.desktop_log, paths.worker_log, paths.network_log):
-                with contextlib.suppress(OSError):
-                    await asyncio.to_thread(shorten, log)
-
-    def _remember(self) -> asyncio.Future[None]:
-        state = {**self._spawner.get_state(), "worker": self._worker.get_state()}
-        return self._writes.soon("spawner", self._tools.lifecycle.remember, self.session_id, state)
-
-    def _stage(self, stage: Stage) -> None:
-        self._writes.soon("stage", self._tools.lifecycle.stage, self.session_id, stage)
-
-    def _write_state(self, new: State, reason: Reason | None = None, message: str = "") -> asyncio.Future[None]:
-        move = self._tools.lifecycle.move
-        return self._writes.soon("state", move, self.session_id, new, reason=reason, message=message)
-
-    def _finish(self, new: State, reason: Reason, message: str) -> asyncio.Future[None]:
-        return self._writes.soon("state", self._tools.lifecycle.finish, self.session_id, new, reason, message)
-
-    def _recovering(self, message: str) -> None:
-        self._writes.soon("state", self._tools.lifecycle.recovering, self.session_id, message)
+    def _remember(self) -> None:
+        state = {**self._spawner.get_state(), "worker": self._streamer.worker.get_state()}
+        self._record.remember({**state, "life": self._oversight.get_state()})
 
 
 class _Gone(Exception):
@@ -330,15 +254,6 @@ class _Gone(Exception):
     def __init__(self, exit: Exit) -> None:
         super().__init__(exit.message)
         self.exit = exit
-
-
-def _settings_of(session: DesktopSession) -> dict[str, Any]:
-    """Return the engine's settings of a session whose preset is loaded; defaults where what is stored does not fit."""
-    try:
-        return session.engine_settings().as_dict()
-    except SettingsError as error:
-        logger.warning("session %s: streamed with default settings: %s", session.sid, error)
-        return EngineSettings().as_dict()
 
 
 def spec_of(session: DesktopSession) -> DesktopSpec:
@@ -350,20 +265,25 @@ def spec_of(session: DesktopSession) -> DesktopSpec:
         command=template.command,
         width=session.width,
         height=session.height,
-        maximum_width=max(template.width, session.width, LEAST_MAXIMUM[0]),
-        maximum_height=max(template.height, session.height, LEAST_MAXIMUM[1]),
+        maximum_width=max(template.maximum_width, session.width),
+        maximum_height=max(template.maximum_height, session.height),
         network=template.network,
         needs_gl=template.needs_gl,
+        limits=template.limits(),
+        home=template.home,
+        owner=str(session.owner_id),
+        gpu=template.gpu,
+        environment=_environment_of(session),
+        locale=template.locale,
+        keyboard_layout=template.keyboard_layout,
+        dpi=template.dpi,
     )
 
 
-def shorten(log: Path) -> None:
-    """Cut a log that is too long down to its end. Its writers append, so they go on behind that. Blocks."""
-    if log.stat().st_size <= LOG_LIMIT:
-        return
-    with log.open("r+b") as file:
-        file.seek(-LOG_KEPT, os.SEEK_END)
-        kept = file.read(LOG_KEPT)
-        file.truncate(0)
-        file.seek(0)
-        file.write(kept)
+def _environment_of(session: DesktopSession) -> dict[str, str]:
+    try:
+        return session.template.variables()
+    except ValueError as error:
+        raise SpawnError(
+            Reason.COMMAND_NOT_FOUND, f"The template's environment cannot be read. {error} Correct it in the admin."
+        ) from None

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -20,12 +21,14 @@ from urllib.parse import unquote, urlsplit
 import stripeengine
 
 from ..conf import Conf
-from ..spawners import processes, sandbox
+from ..spawners import processes, sandbox, seccomp
 from ..spawners.base import Display
+from ..spawners.bounds import noted
+from ..spawners.desktop_command import MARK
 from ..spawners.files import write_private
-from ..spawners.local import MARK, sandbox_init
 from ..spawners.paths import SessionPaths
 from ..spawners.processes import ProcessId, wait_ended
+from ..spawners.sandbox_process import sandbox_init
 from ..spawners.uids import Identity
 
 COMMAND = (sys.executable, "-m", "sessions.worker")
@@ -71,31 +74,39 @@ class WorkerProcess:
         command = [*self._command, "--config", str(self._paths.worker_config)]
         info = os.open(self._info, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         log = os.open(self._paths.worker_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        network = redis_socket(self._conf.redis_url) is None
+        rules = seccomp.descriptor_of(seccomp.worker_filter(network)) if self._sandboxed else -1
         try:
             if self._sandboxed:
-                command = self._sandboxed_command(command, display, identity, environment, info)
+                command = self._sandboxed_command(command, display, identity, environment, (info, rules))
                 environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
             else:
                 environment[MARK] = self._paths.sid
             self._child = subprocess.Popen(  # noqa: S603, ASYNC220 - forking takes a millisecond
-                command,
+                noted(self._paths, "worker").joined(command),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=(info,) if self._sandboxed else (),
+                pass_fds=(info, rules) if self._sandboxed else (),
                 start_new_session=True,
                 env=environment,
                 cwd="/",
             )
         finally:
-            os.close(info)
-            os.close(log)
+            for descriptor in (info, log, rules):
+                if descriptor >= 0:
+                    os.close(descriptor)
         pid = await sandbox_init(self._info, self._child) if self._sandboxed else self._child.pid
         # None: it ended before it could be told apart; `wait` then answers at once.
         self._main = ProcessId.of(pid) if pid is not None else None
 
     def _sandboxed_command(
-        self, command: list[str], display: Display, identity: Identity, environment: dict[str, str], info: int
+        self,
+        command: list[str],
+        display: Display,
+        identity: Identity,
+        environment: dict[str, str],
+        descriptors: tuple[int, int],
     ) -> list[str]:
         code = {Path(sys.base_prefix), Path(sys.prefix), Path(__file__).resolve().parent.parent}
         code.add(Path(stripeengine.__file__).resolve().parent)
@@ -108,14 +119,14 @@ class WorkerProcess:
         if socket is not None:
             shown = _to_show(socket, self._conf)
             mounts.append((shown, str(shown), False))
-            groups = _groups_of(socket)
+            groups = groups_of(socket, shown)
         return sandbox.command_of_worker(
             uid=identity.worker,
             groups=groups,
             code=sorted(code),
             mounts=mounts,
             environment=environment,
-            descriptor=info,
+            descriptors=descriptors,
             network=socket is None,
             command=command,
         )
@@ -165,10 +176,14 @@ def _to_show(socket: Path, conf: Conf) -> Path:
     return parent
 
 
-def _groups_of(socket: Path) -> list[int]:
-    """The socket's group, if it is what opens it and is not root's."""
-    try:
-        status = socket.stat()
-    except OSError:
-        return []
-    return [status.st_gid] if status.st_gid and status.st_mode & 0o020 and os.geteuid() == 0 else []
+def groups_of(socket: Path, shown: Path) -> list[int]:
+    """Return the group that opens Redis' socket, if it is not root's; ``shown`` is what the worker is shown of it.
+
+    A Redis that is away has no socket, and one that has just come has one of root's: the directory tells then.
+    """
+    for path, permission in ((socket, stat.S_IWGRP), (shown, stat.S_IXGRP)):
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            if status.st_gid and status.st_mode & permission and os.geteuid() == 0:
+                return [status.st_gid]
+    return []

@@ -41,6 +41,14 @@ class DesktopSession(models.Model):
     stage = models.CharField(max_length=20, choices=[(s.value, s.label) for s in Stage], blank=True, editable=False)
     reason = models.CharField(max_length=30, choices=[(r.value, r.label) for r in Reason], blank=True, editable=False)
     message = models.CharField(max_length=500, blank=True, editable=False, help_text="What happened, for people.")
+    log_tail = models.TextField(
+        blank=True, editable=False, help_text="The last lines of its logs, for its owner and the staff."
+    )
+    attempts = models.PositiveSmallIntegerField(default=0, editable=False, help_text="Starts that failed so far.")
+    kept = models.PositiveIntegerField(
+        default=0, editable=False, help_text="How often somebody asked to keep it although nobody uses it."
+    )
+    cpu_seconds = models.FloatField(default=0.0, editable=False, help_text="Processor time of its programs so far.")
     host = models.ForeignKey(
         "desktops.SessionHost", models.SET_NULL, null=True, blank=True, related_name="sessions", editable=False
     )
@@ -48,6 +56,9 @@ class DesktopSession(models.Model):
         default=dict, blank=True, editable=False, help_text="What the host agent needs to find it again."
     )
 
+    number = models.PositiveBigIntegerField(
+        default=0, db_index=True, editable=False, help_text="Counts launches: the order of the line, without a clock."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True, editable=False)
     ended_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -65,6 +76,14 @@ class DesktopSession(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def save(self, **options: Any) -> None:
+        """Save; a new row gets the next number. Of two that are made at the same moment neither comes first."""
+        if self._state.adding and not self.number:
+            rows = DesktopSession.objects.using(options.get("using"))
+            newest = rows.aggregate(newest=models.Max("number"))["newest"]
+            self.number = (newest or 0) + 1
+        super().save(**options)
 
     @property
     def current_state(self) -> State:

@@ -12,6 +12,8 @@ from django.db.models import Q
 from stripeengine.errors import SettingsError
 from stripeengine.settings import EngineSettings
 
+from .. import bounds
+
 
 def validate_engine_settings(value: Any) -> None:
     """Raise `ValidationError` that names every unknown or out-of-range engine setting in ``value``."""
@@ -27,8 +29,20 @@ def validate_engine_settings(value: Any) -> None:
         raise ValidationError(problems)
 
 
+def validate_max_kbps(value: int) -> None:
+    """Raise `ValidationError` for a bound that is none."""
+    if wrong := bounds.problem(value, 0):
+        raise ValidationError(wrong)
+
+
+def validate_max_fps(value: int) -> None:
+    """Raise `ValidationError` for a bound that is none."""
+    if wrong := bounds.problem(0, value):
+        raise ValidationError(wrong)
+
+
 class QualityPreset(models.Model):
-    """Engine settings under a name. ``owner`` is empty for a site-wide preset."""
+    """Engine settings under a name, and what each viewer gets of it. ``owner`` is empty for a site-wide preset."""
 
     name = models.CharField(max_length=60)
     help = models.CharField("when to use it", max_length=200, blank=True)
@@ -36,6 +50,20 @@ class QualityPreset(models.Model):
         settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="quality_presets"
     )
     settings = models.JSONField(default=dict, blank=True, validators=[validate_engine_settings])
+    max_kbps = models.PositiveIntegerField(
+        bounds.KBPS_LABEL,
+        default=0,
+        blank=True,
+        validators=[validate_max_kbps],
+        help_text=f"What each viewer is sent at most: {bounds.LEAST_KBPS} to {bounds.MOST_KBPS}; 0 for no bound.",
+    )
+    max_fps = models.PositiveIntegerField(
+        bounds.FPS_LABEL,
+        default=0,
+        blank=True,
+        validators=[validate_max_fps],
+        help_text=f"The same in pictures a second: 1 to {bounds.MOST_FPS}; 0 for no bound.",
+    )
     position = models.PositiveSmallIntegerField(
         default=100, help_text="Lower comes first in lists. The first site-wide preset is the default."
     )

@@ -11,11 +11,9 @@ from django.db import models
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
+from ..bounds import FPS_LABEL, KBPS_LABEL
 from ..permissions import LINK_ROLES, Role
 
-LEAST_KBPS, MOST_KBPS = 64, 1_000_000
-MOST_FPS = 240
-"""Bounds of what a link may bound; 0 is none."""
 SECRET_BYTES = 32
 """256 bits of randomness: a plain SHA-256 of the secret cannot be searched, so no slow hash is needed."""
 
@@ -41,10 +39,10 @@ class ShareLink(models.Model):
     )
     label = models.CharField(max_length=80, blank=True, help_text="Who it is for.")
     max_kbps = models.PositiveIntegerField(
-        "most kbit/s", default=0, help_text="What each viewer by this link is sent at most; 0 for no bound."
+        KBPS_LABEL, default=0, help_text="What each viewer by this link is sent at most; 0 for no bound."
     )
     max_fps = models.PositiveIntegerField(
-        "most pictures a second", default=0, help_text="The same in pictures a second; 0 for no bound."
+        FPS_LABEL, default=0, help_text="The same in pictures a second; 0 for no bound."
     )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", editable=False

@@ -19,5 +19,9 @@ class UserProfile(models.Model):
         help_text="New sessions start with it.",
     )
 
+    storage_bytes = models.BigIntegerField(
+        default=0, editable=False, help_text="What the persistent home holds, as a host last measured it."
+    )
+
     def __str__(self) -> str:
         return f"Preferences of {self.user}"

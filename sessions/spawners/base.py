@@ -1,18 +1,24 @@
 """The spawner contract: five methods that start a desktop, find it again, and end it without a trace.
 
 A spawner is made for one session and lives in the host agent's event loop. It knows nothing of the database. What
-blocks longer than a few milliseconds runs in a thread.
+blocks longer than a few milliseconds runs in a thread. docs/how-to/spawners.md says how to write one; `guard` holds
+the agent harmless of one that does not keep the contract.
 """
 
 from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from ..states import Reason, Stage
+from .limits import Limits
+
+if TYPE_CHECKING:
+    from ..conf import Conf
+    from .uids import Identity
 
 POLL_INTERVAL = 0.4
 """Seconds between polls of a spawner that has no better way to notice an end."""
@@ -28,7 +34,12 @@ class SpawnError(Exception):
 
 @dataclass(frozen=True)
 class DesktopSpec:
-    """What is to be started. ``kind`` and ``network`` are values of the template's choices; sizes are pixels."""
+    """What is to be started. ``kind`` and ``network`` are values of the template's choices; sizes are pixels.
+
+    ``environment`` is the template's own, checked; ``keyboard_layout`` is as XKB writes it, such as
+    ``de(nodeadkeys),us``. A desktop of the kind "kiosk" starts its command again whenever it ends.
+    ``home`` is "persistent" or "ephemeral"; a persistent one is ``owner``'s, a name fit for a directory.
+    """
 
     sid: str
     kind: str
@@ -39,6 +50,14 @@ class DesktopSpec:
     maximum_height: int
     network: str
     needs_gl: bool
+    limits: Limits = Limits()  # noqa: RUF009 - frozen
+    home: str = "ephemeral"
+    owner: str = ""
+    gpu: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+    locale: str = "C.UTF-8"
+    keyboard_layout: str = "us"
+    dpi: int = 96
 
 
 @dataclass(frozen=True)
@@ -61,7 +80,19 @@ class Exit:
 
 
 class Spawner(ABC):
-    """One desktop. The agent calls `start` or `load_state` first, then the rest in any order."""
+    """One desktop. The agent calls `start` or `load_state` first, then the rest in any order.
+
+    `stop` may also be the first: it removes what an earlier agent left of the session.
+    """
+
+    identity: Identity | None = None
+    """The uids, where the spawner makes the `SessionPaths` and claims uids itself. None: the agent does both."""
+
+    def __init__(self, conf: Conf, sid: str, sandboxed: bool) -> None:
+        """``sid`` is 32 hex digits; ``sandboxed`` False: this machine can make no sandbox, and its operator knows."""
+        self.conf = conf
+        self.sid = sid
+        self.sandboxed = sandboxed
 
     @abstractmethod
     async def start(self, spec: DesktopSpec, on_stage: Callable[[Stage], None]) -> Display:

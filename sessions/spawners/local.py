@@ -11,25 +11,28 @@ import contextlib
 import json
 import logging
 import os
-import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import Any
 
 from ..conf import Conf
 from ..states import Reason, Stage
-from . import network, processes, sandbox, uids, xauth
+from . import desktop_command, network, processes, seccomp, uids, xauth
 from .base import DesktopSpec, Display, Exit, Spawner, SpawnError
+from .bounds import Bounds
+from .desktop_command import MARK, Descriptors, split_command
 from .files import write_etc, write_private
+from .limits import Limits
 from .paths import SessionPaths
 from .processes import ProcessId, wait_ended
 from .report import Report, explain, of_os_error, read_report
+from .sandbox_process import sandbox_init, strays
+from .storage import Home, claim_home
 
 logger = logging.getLogger(__name__)
 
-DESKTOP_DIRECTORY = Path(__file__).resolve().parent.parent / "desktop"
 START_WITHIN = 30.0
 """Seconds from the sandbox's start until applications may draw."""
 
@@ -39,19 +42,17 @@ ATTEMPTS = 3
 GRACE = 1.5
 """Seconds that applications have to save and quit."""
 
-MARK = "STRIPEDESK_SESSION"
-"""Marks the processes of a desktop that has no sandbox."""
-
 
 class LocalSpawner(Spawner):
     """A desktop on this machine. ``sandboxed`` False runs it as plain children: only where the operator allows it."""
 
     def __init__(self, conf: Conf, sid: str, sandboxed: bool) -> None:
-        self.sid = sid
-        self.sandboxed = sandboxed
+        super().__init__(conf, sid, sandboxed)
         self.paths = SessionPaths(sid, conf.runtime_dir, conf.state_dir)
-        self.identity = uids.own_identity()
+        self.identity: uids.Identity = uids.own_identity()
+        self.bounds = Bounds(self.paths)
         self._conf = conf
+        self._home: Home | None = None
         self._init: ProcessId | None = None
         self._script: ProcessId | None = None
         self._monitor: subprocess.Popen[bytes] | None = None
@@ -64,7 +65,7 @@ class LocalSpawner(Spawner):
         command = split_command(spec.command)
         try:
             for attempts_left in reversed(range(ATTEMPTS)):
-                cookie = await asyncio.to_thread(self._prepare)
+                cookie = await asyncio.to_thread(self._prepare, spec)
                 try:
                     self._init = await self._launch(spec, command)
                     return await self._until_drawable(self._init, cookie, on_stage)
@@ -79,12 +80,16 @@ class LocalSpawner(Spawner):
             raise of_os_error(error) from error
         raise AssertionError("the last attempt returns or raises")
 
-    def _prepare(self) -> bytes:
-        """Make the session's files. Blocks."""
+    def _prepare(self, spec: DesktopSpec) -> bytes:
+        """Make the session's files and control groups. Blocks."""
         self.paths.make()
         root = os.geteuid() == 0
         if root and self.sandboxed:
             self.identity = uids.claim(self._conf.runtime_dir, self._conf.uid_base, self.sid)
+        if spec.home == "persistent" and self.sandboxed:
+            self._home = claim_home(self._conf.state_dir, self._conf.uid_base, spec.owner, spec.limits.home_mb)
+            self.identity = replace(self.identity, desktop=self._home.uid)
+        self.bounds.make(spec.limits, self._home)
         cookie = xauth.make_cookie()
         uid = self.identity.desktop
         # Where display numbers are shared with the machine the number is not known yet: the entry then fits any.
@@ -108,15 +113,21 @@ class LocalSpawner(Spawner):
         info = os.open(self.paths.info, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         gate_read, gate_write = os.pipe()
         log = os.open(self.paths.desktop_log, os.O_WRONLY | os.O_APPEND)
+        rules = seccomp.descriptor_of(seccomp.desktop_filter()) if self.sandboxed else -1
         try:
-            line, environment = self._command_line(spec, command, (info, gate_read))
+            if self.sandboxed:
+                inherited = Descriptors(info, gate_read, rules)
+                uid = self.identity.desktop
+                line, environment = desktop_command.sandboxed(spec, command, self.paths, uid, self._home, inherited)
+            else:
+                line, environment = desktop_command.plain(spec, command, self.paths)
             try:
                 self._monitor = subprocess.Popen(  # noqa: S603, ASYNC220 - forking takes a millisecond
-                    line,
+                    self.bounds.desktop.joined(line),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    pass_fds=(info, gate_read) if self.sandboxed else (),
+                    pass_fds=(info, gate_read, rules) if self.sandboxed else (),
                     start_new_session=True,
                     env=environment,
                     cwd="/" if self.sandboxed else self.paths.home,
@@ -136,54 +147,10 @@ class LocalSpawner(Spawner):
                     self.paths.slirp.write_text(json.dumps(self._slirp_id.to_state()))
             os.write(gate_write, b"1")
         finally:
-            for descriptor in (info, gate_read, gate_write, log):
-                os.close(descriptor)
+            for descriptor in (info, gate_read, gate_write, log, rules):
+                if descriptor >= 0:
+                    os.close(descriptor)
         return init
-
-    def _command_line(
-        self, spec: DesktopSpec, command: list[str], descriptors: tuple[int, int]
-    ) -> tuple[list[str], dict[str, str]]:
-        """Return the command line of the desktop and the environment to start it with."""
-        uid = self.identity.desktop
-        if self.sandboxed:
-            base, report, authority, runtime = sandbox.OPT, "/run/report", "/run/authority", f"/run/user/{uid}"
-            home = sandbox.HOME
-        else:
-            base, report, authority = str(DESKTOP_DIRECTORY), str(self.paths.report), str(self.paths.authority)
-            runtime, home = str(self.paths.user_runtime), str(self.paths.home)
-        start = ["/bin/sh", f"{base}/start.sh", report, spec.kind, str(spec.width), str(spec.height)]
-        start += [str(spec.maximum_width), str(spec.maximum_height), "gl" if spec.needs_gl else "no-gl"]
-        start += ["0" if self.sandboxed else "any", *command]
-        environment = {
-            "HOME": home,
-            "USER": "user",
-            "LANG": sandbox.LANG,
-            "DISPLAY": ":0",
-            "XAUTHORITY": authority,
-            "XDG_RUNTIME_DIR": runtime,
-            "PATH": sandbox.PATH,
-            "SHELL": "/bin/bash",
-            "TERM": "xterm-256color",
-        }
-        if not self.sandboxed:
-            return start, {**environment, MARK: self.sid}
-        mounts = [
-            (self.paths.home, home, True),
-            (self.paths.user_runtime, runtime, True),
-            (self.paths.x_directory, "/tmp/.X11-unix", True),  # noqa: S108 - inside the sandbox
-            (self.paths.report, report, True),
-            (self.paths.authority, authority, False),
-            (DESKTOP_DIRECTORY, base, False),
-        ]
-        line = sandbox.command_of_desktop(
-            uid=uid,
-            etc=self.paths.etc,
-            mounts=mounts,
-            environment=environment,
-            descriptors=descriptors,
-            command=start,
-        )
-        return line, {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 
     async def _find_init(self, monitor: subprocess.Popen[bytes]) -> ProcessId:
         """Return the process whose end is the desktop's end."""
@@ -208,7 +175,7 @@ class LocalSpawner(Spawner):
             report = read_report(self.paths.report)
             self._script = self._script or (processes.first_in_namespace_of(init) if self.sandboxed else init)
             if report.end is not None or not init.alive() or (self._script and not self._script.alive()):
-                exit = explain(read_report(self.paths.report), self.paths.desktop_log)
+                exit = self._explain()
                 raise SpawnError(exit.reason, exit.message)
             if report.stage is Stage.STREAM and report.display is not None:
                 self._display_number = report.display
@@ -249,6 +216,7 @@ class LocalSpawner(Spawner):
         for child in (self._monitor, self._slirp):
             if child is not None:
                 self._reap(child)
+        self.bounds.remove()
 
     def _noted_slirp(self) -> ProcessId | None:
         try:
@@ -278,7 +246,12 @@ class LocalSpawner(Spawner):
     async def poll(self) -> Exit | None:
         if self._script is not None and self._script.alive():
             return None
-        return explain(read_report(self.paths.report), self.paths.desktop_log)
+        return self._explain()
+
+    def _explain(self) -> Exit:
+        exit = explain(read_report(self.paths.report), self.paths.desktop_log)
+        cause = self.bounds.cause()
+        return Exit(Reason.OUT_OF_RESOURCES, f"{cause} {exit.message}", failed=True) if cause else exit
 
     async def wait(self) -> Exit:
         while (exit := await self.poll()) is None:
@@ -286,6 +259,16 @@ class LocalSpawner(Spawner):
                 await wait_ended(self._script)
             await asyncio.sleep(0)
         return exit
+
+    def _find_bounds(self, state: dict[str, Any]) -> None:
+        limits, owner = _limits_of(state.get("limits")), state.get("home")
+        try:
+            if isinstance(owner, str):
+                self._home = claim_home(self._conf.state_dir, self._conf.uid_base, owner, limits.home_mb)
+                self.identity = replace(self.identity, desktop=self._home.uid)
+        except (OSError, SpawnError) as error:
+            logger.warning("session %s: its home directory is not watched: %s", self.sid, error)
+        self.bounds.find(limits, self._home)
 
     def get_state(self) -> dict[str, Any]:
         return {
@@ -295,6 +278,8 @@ class LocalSpawner(Spawner):
             "script": self._script.to_state() if self._script else None,
             "network": self._slirp_id.to_state() if self._slirp_id else None,
             "slot": self.identity.slot,
+            "limits": asdict(self.bounds.limits),
+            "home": self._home.path.name if self._home else None,
             "display": self._display_number,
         }
 
@@ -307,6 +292,7 @@ class LocalSpawner(Spawner):
         if isinstance(slot, int):
             self.identity = uids.identity_of(self._conf.uid_base, slot)
         self._display_number = number if isinstance(number, int) else None
+        self._find_bounds(state)
         if self._script is None or not self._script.alive() or self._display_number is None:
             return None
         try:
@@ -315,43 +301,12 @@ class LocalSpawner(Spawner):
             return None
 
 
-def split_command(text: str) -> list[str]:
-    """Split a template's command like a shell would; raise `SpawnError` if its quotes do not close."""
+def _limits_of(state: Any) -> Limits:
+    """Read what ``dataclasses.asdict`` made of limits; the defaults if that makes no sense."""
     try:
-        return shlex.split(text)
-    except ValueError as error:
-        raise SpawnError(
-            Reason.COMMAND_NOT_FOUND, f"The template's command cannot be read: {error}. Correct it: {text!r:.200}"
-        ) from None
-
-
-async def sandbox_init(info: Path, monitor: subprocess.Popen[bytes]) -> int | None:
-    """Return the pid of the sandbox's init from what bubblewrap wrote; None if it ended first. At most 10 s."""
-    for _ in range(1000):
-        ended = monitor.poll() is not None
-        pid = read_info(info)
-        if pid is not None or ended:
-            return pid
-        await asyncio.sleep(0.01)
-    return None
-
-
-def read_info(info: Path) -> int | None:
-    """Return the pid in bubblewrap's particulars, or None if it is not there (yet)."""
-    try:
-        pid = json.loads(info.read_text())["child-pid"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return pid if isinstance(pid, int) and pid > 1 else None
-
-
-def strays(paths: SessionPaths) -> list[ProcessId]:
-    """Return the session's sandboxes, desktop's and worker's: also ones made just before an agent died.
-
-    A sandbox of the session has its directory on its command line, and bubblewrap is its outside and its init.
-    """
-    found = processes.with_argument(str(paths.runtime).encode())
-    return [process for process in found if processes.program_of(process) == "bwrap"]
+        return Limits(**state)
+    except TypeError:
+        return Limits()
 
 
 def missing_programs() -> list[str]:

@@ -2,7 +2,7 @@
 
 The host's loopback is closed by slirp4netns itself. Its other addresses would be reached like any machine's, so
 unreachable routes inside the sandbox's network namespace close those it has at start, and the cloud's metadata
-service; nobody inside has the capability to remove them. docs/explanation/threat-model-sandbox.md says what stays open.
+service; nobody inside has the capability to remove them. docs/explanation/sandbox.md says what stays open.
 """
 
 from __future__ import annotations

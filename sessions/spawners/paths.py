@@ -67,6 +67,11 @@ class SessionPaths:
         return self.runtime / "slirp.json"
 
     @property
+    def groups(self) -> Path:
+        """Which control groups the session has."""
+        return self.runtime / "groups.json"
+
+    @property
     def report(self) -> Path:
         """What the start script tells about its progress. Written inside the sandbox: hostile input."""
         return self.runtime / "report"

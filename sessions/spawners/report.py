@@ -7,6 +7,7 @@ words of them are believed.
 from __future__ import annotations
 
 import errno
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,15 +77,19 @@ def with_tail(sentence: str, log: Path) -> str:
 
 def last_lines(log: Path, count: int = TAIL_LINES) -> list[str]:
     """Return the last ``count`` lines that are not empty, made printable."""
-    try:
-        with log.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - TAIL_BYTES))
-            text = file.read(TAIL_BYTES).decode(errors="replace")
-    except OSError:
-        return []
+    text = end_of(log, TAIL_BYTES).decode(errors="replace")
     lines = [cleaned for line in text.splitlines() if (cleaned := printable(line))]
     return lines[-count:]
+
+
+def end_of(log: Path, size: int) -> bytes:
+    """Return the last ``size`` bytes of ``log``; nothing if it cannot be read."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - size))
+            return file.read(size)
+    except OSError:
+        return b""
 
 
 def printable(text: str) -> str:

@@ -6,11 +6,16 @@ and setpriv drops to the session's uid inside. Elsewhere an unprivileged user na
 
 from __future__ import annotations
 
+import glob
 import os
+import platform
 import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+
+from . import seccomp
+from .limits import MB, WORKER, Limits
 
 OPT = "/opt/stripedesk"
 """Where `sessions/desktop` is seen inside."""
@@ -20,11 +25,14 @@ PATH = "/usr/local/bin:/usr/bin:/bin:/usr/games"
 LANG = "C.UTF-8"
 HOST_NAME = "desktop"
 
-SHARED_MEMORY_LIMIT = 1 << 30
-"""Bytes a desktop may put into each of /tmp and /dev/shm, which are memory."""
+RUNTIME_BYTES = 64 * MB
+"""Size of XDG_RUNTIME_DIR, which holds sockets."""
 
-PROCESS_LIMIT = 4096
-"""Processes and threads of a session's uid: what stops a fork bomb."""
+GPU_NODES = ("/dev/dri/renderD*", "/dev/nvidia[0-9]*", "/dev/nvidiactl", "/dev/nvidia-uvm*")
+"""Devices that draw. Those that show (card0) stay outside: there is no screen."""
+
+OWN_PROCESSES = (5, 14)
+"""From this version of Linux on, processes are counted for each user namespace."""
 
 ETC = (
     *("alternatives", "bash.bashrc", "chromium", "chromium.d", "dbus-1", "debian_version", "fonts", "gai.conf"),
@@ -33,6 +41,9 @@ ETC = (
     *("shells", "ssl/certs", "ssl/openssl.cnf", "terminfo", "timezone", "vim", "X11", "xdg", "xfce4"),
 )
 """The part of /etc that programs need and that says nothing about the host."""
+
+SEALED = ("--remount-ro", "/dev", "--remount-ro", "/")
+"""What bubblewrap lays the mounts on is memory without a limit: nobody may write there."""
 
 WORKER_ETC = ["ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "ssl/certs", "ssl/openssl.cnf"]
 NETWORKED_ETC = ["hosts", "resolv.conf", "nsswitch.conf", "gai.conf", "host.conf", "services"]
@@ -44,27 +55,45 @@ def command_of_desktop(
     etc: Path,
     mounts: Sequence[tuple[Path, str, bool]],
     environment: dict[str, str],
-    descriptors: tuple[int, int],
+    descriptors: tuple[int, int, int],
+    limits: Limits,
+    gpu: bool,
     command: Sequence[str],
 ) -> list[str]:
     """Return the command line of a desktop's sandbox.
 
-    ``mounts`` are (source, destination, writable); ``descriptors`` are the ones to write the sandbox's particulars to
-    and to wait on before anything runs inside.
+    ``mounts`` are (source, destination, writable); ``descriptors`` are the ones to write the sandbox's particulars to,
+    to wait on before anything runs inside, and to read the seccomp filter from. A home that is not among the mounts
+    is ephemeral: memory.
     """
-    info, block = descriptors
-    line = _namespaces(network=False) + ["--info-fd", str(info), "--block-fd", str(block)]
-    line += _system(ETC)
+    info, block, rules = descriptors
+    line = _namespaces(network=False) + ["--info-fd", str(info), "--block-fd", str(block), "--seccomp", str(rules)]
+    line += _system(ETC, limits.tmp_bytes())
     for name in sorted(os.listdir(etc)):
         line += _mount("--ro-bind", etc / name, f"/etc/{name}")
-    line += ["--perms", "1777", "--size", str(SHARED_MEMORY_LIMIT), "--tmpfs", "/dev/shm"]  # noqa: S108
+    line += _memory("/dev/shm", limits.tmp_bytes())  # noqa: S108
+    line += _memory("/run/user", RUNTIME_BYTES)
+    if HOME not in (destination for _, destination, _ in mounts):
+        line += _memory(os.path.dirname(HOME), limits.ephemeral_home_bytes())
     line += _mount("--ro-bind-try", "/var/cache/fontconfig", "/var/cache/fontconfig")
-    line += ["--perms", "1777", "--dir", "/var/tmp"]  # noqa: S108
+    line += ["--symlink", "/tmp", "/var/tmp"]  # noqa: S108
     for source, destination, writable in mounts:
         line += _mount("--bind" if writable else "--ro-bind", source, destination)
     for name, value in environment.items():
         line += ["--setenv", name, value]
-    return [*line, "--chdir", HOME, "--", *_dropped(uid), *command]
+    nodes = gpu_nodes() if gpu else []
+    for node in nodes:
+        line += _mount("--dev-bind", node, node)
+    groups = sorted({os.stat(node).st_gid for node in nodes} - {0})
+    line += [*SEALED, "--chdir", "/", "--", *_limited(limits), *_dropped(uid, groups)]
+    # The directories of its own are made by the user: bubblewrap would make them for root.
+    make = 'mkdir -p -m 700 "$HOME" "$XDG_RUNTIME_DIR" && cd "$HOME" && exec "$@"'
+    return [*line, "/bin/sh", "-c", make, "sh", *command]
+
+
+def gpu_nodes() -> list[str]:
+    """Return this machine's devices that draw."""
+    return sorted(node for pattern in GPU_NODES for node in glob.glob(pattern))
 
 
 def command_of_worker(
@@ -74,13 +103,17 @@ def command_of_worker(
     code: Sequence[Path],
     mounts: Sequence[tuple[Path, str, bool]],
     environment: dict[str, str],
-    descriptor: int,
+    descriptors: tuple[int, int],
     network: bool,
     command: Sequence[str],
 ) -> list[str]:
-    """Return the command line of a worker's sandbox. ``code`` is shown read-only, at the paths where it is."""
-    line = _namespaces(network=network) + ["--info-fd", str(descriptor)]
-    line += _system([*WORKER_ETC, *(NETWORKED_ETC if network else ())])
+    """Return the command line of a worker's sandbox. ``code`` is shown read-only, at the paths where it is.
+
+    ``descriptors`` are the ones to write the sandbox's particulars to and to read the seccomp filter from.
+    """
+    info, rules = descriptors
+    line = _namespaces(network=network) + ["--info-fd", str(info), "--seccomp", str(rules)]
+    line += _system([*WORKER_ETC, *(NETWORKED_ETC if network else ())], WORKER.tmp_bytes())
     for directory in code:
         if not directory.is_relative_to("/usr"):
             line += _mount("--ro-bind", directory, str(directory))
@@ -88,14 +121,14 @@ def command_of_worker(
         line += _mount("--bind" if writable else "--ro-bind", source, destination)
     for name, value in environment.items():
         line += ["--setenv", name, value]
-    return [*line, "--chdir", "/", "--", *_dropped(uid, groups), *command]
+    return [*line, *SEALED, "--chdir", "/", "--", *_limited(WORKER), *_dropped(uid, groups), *command]
 
 
 def missing_programs() -> list[str]:
     """Return the programs without which no sandbox can be made, as ``program (Debian package)``."""
-    needed = {"bwrap": "bubblewrap"}
+    needed = {"bwrap": "bubblewrap", "prlimit": "util-linux"}
     if os.geteuid() == 0:
-        needed |= {"setpriv": "util-linux", "prlimit": "util-linux"}
+        needed |= {"setpriv": "util-linux"}
     return [f"{program} ({package})" for program, package in needed.items() if shutil.which(program) is None]
 
 
@@ -104,12 +137,20 @@ def problem() -> str:
     if missing := missing_programs():
         return f"Not installed: {', '.join(missing)}."
     uid = os.geteuid() or 65534
-    line = _namespaces(network=False) + _system(()) + ["--", *_dropped(uid), "/bin/true"]
+    if unfiltered := seccomp.problem():
+        return f"{unfiltered}."
     for _ in range(3):  # see `LocalSpawner.start` for why it may fail now and then
+        rules = seccomp.descriptor_of(seccomp.desktop_filter())
+        line = [*_namespaces(network=False), "--seccomp", str(rules), *_system((), MB), *SEALED, "--"]
+        line += [*_limited(Limits()), *_dropped(uid), "/bin/true"]
         try:
-            result = subprocess.run(line, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
+            result = subprocess.run(  # noqa: S603
+                line, capture_output=True, text=True, timeout=10, check=False, pass_fds=(rules,)
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
             return f"bubblewrap could not be run: {error}."
+        finally:
+            os.close(rules)
         if result.returncode == 0:
             return ""
     said = (result.stderr.strip().splitlines() or [f"exit status {result.returncode}"])[-1]
@@ -133,7 +174,7 @@ def _namespaces(*, network: bool) -> list[str]:
     return line
 
 
-def _system(etc: Sequence[str]) -> list[str]:
+def _system(etc: Sequence[str], tmp_bytes: int) -> list[str]:
     """/usr and the links to it, a chosen part of /etc, and private /proc, /dev, /run and /tmp."""
     line = ["--ro-bind", "/usr", "/usr"]
     for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
@@ -145,7 +186,12 @@ def _system(etc: Sequence[str]) -> list[str]:
     for name in etc:
         line += _mount("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")
     line += ["--proc", "/proc", "--dev", "/dev", "--dir", "/run"]
-    return [*line, "--perms", "1777", "--size", str(SHARED_MEMORY_LIMIT), "--tmpfs", "/tmp"]  # noqa: S108
+    return [*line, *_memory("/tmp", tmp_bytes)]  # noqa: S108
+
+
+def _memory(destination: str, size: int) -> list[str]:
+    """A directory in memory that everybody inside may write to, of at most ``size`` bytes."""
+    return ["--perms", "1777", "--size", str(size), "--tmpfs", destination]
 
 
 def _mount(option: str, source: Path | str, destination: str) -> list[str]:
@@ -160,5 +206,12 @@ def _dropped(uid: int, groups: Sequence[int] = ()) -> list[str]:
         return []
     setpriv = ["setpriv", "--reuid", str(uid), "--regid", str(uid), "--no-new-privs"]
     setpriv += ["--groups", ",".join(map(str, groups))] if groups else ["--clear-groups"]
-    setpriv += ["--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all", "--"]
-    return ["prlimit", f"--nproc={PROCESS_LIMIT}", "--core=0", "--", *setpriv]
+    return [*setpriv, "--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all", "--"]
+
+
+def _limited(limits: Limits) -> list[str]:
+    """The prefix that bounds every single process: what there is where no control groups are, and a second line."""
+    line = ["prlimit", "--core=0", f"--data={limits.memory_mb * MB}", f"--fsize={limits.file_bytes()}"]
+    if os.geteuid() == 0 or tuple(int(part) for part in platform.release().split(".")[:2]) >= OWN_PROCESSES:
+        line.append(f"--nproc={limits.processes}")
+    return [*line, "--"]

@@ -51,6 +51,14 @@ def claim(runtime_dir: Path, uid_base: int, sid: str) -> Identity:
     raise SpawnError(Reason.OUT_OF_RESOURCES, f"All {MOST_SLOTS} user ids for sessions are taken. Stop some sessions.")
 
 
+def claimed(runtime_dir: Path, uid_base: int, sid: str) -> Identity | None:
+    """Return what ``sid`` has claimed, or None."""
+    for slot in _slots(runtime_dir):
+        if slot.name.isdigit() and _owner(slot) == sid:
+            return identity_of(uid_base, int(slot.name))
+    return None
+
+
 def identity_of(uid_base: int, slot: int) -> Identity:
     """Return the identity that ``slot`` stands for."""
     first = uid_base + slot * UIDS_PER_SESSION
@@ -59,14 +67,20 @@ def identity_of(uid_base: int, slot: int) -> Identity:
 
 def release(runtime_dir: Path, sid: str) -> None:
     """Give back every slot of ``sid``."""
+    for path in _slots(runtime_dir):
+        if _owner(path) == sid:
+            path.unlink(missing_ok=True)
+
+
+def _slots(runtime_dir: Path) -> list[Path]:
     try:
-        names = os.listdir(runtime_dir / "uids")
+        return [runtime_dir / "uids" / name for name in os.listdir(runtime_dir / "uids")]
     except FileNotFoundError:
-        return
-    for name in names:
-        path = runtime_dir / "uids" / name
-        try:
-            if path.read_text() == sid:
-                path.unlink()
-        except OSError:
-            continue
+        return []
+
+
+def _owner(slot: Path) -> str:
+    try:
+        return slot.read_text()
+    except OSError:
+        return ""

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.urls import reverse
-from django.utils import timezone
 
 from ..models import DesktopSession, SessionHost
-from ..models.session_host import LOST_AFTER
 from ..states import Reason, Stage, State, Wanted
 from ..status import UNKNOWN, LiveStatus, read_statuses
 
@@ -29,6 +27,12 @@ PHASES: Final = {
 _STAGES: Final = tuple(Stage)
 STEPS: Final = len(_STAGES) + 1
 """Steps to a picture: to be taken by a host, then every stage."""
+
+
+ENDINGS: Final = {
+    Reason.IDLE.value: "Nobody uses it. It will be ended in",
+    Reason.TOO_OLD.value: "It is about to be as old as its template allows. It will be ended in",
+}
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,22 @@ class Card:
             for number, label in enumerate(labels)
         ]
 
+    @property
+    def ending(self) -> str:
+        """The beginning of the sentence that says when it will be ended by itself; empty when it will not be."""
+        return ENDINGS.get(self.live.ending, "") if self.phase == "ready" else ""
+
+    @property
+    def ending_in(self) -> str:
+        """The rest of that sentence, as ``4:59``."""
+        minutes, seconds = divmod(max(0, round(self.live.ending_s)), 60)
+        return f"{minutes}:{seconds:02}"
+
+    @property
+    def may_keep(self) -> bool:
+        """Whether that can be put off."""
+        return self.live.ending == Reason.IDLE
+
     def as_json(self) -> dict[str, Any]:
         """The card for scripts: plain values, escaped by nobody yet."""
         session = self.session
@@ -72,6 +92,9 @@ class Card:
             "created": session.created_at.isoformat(),
             "open": reverse("viewer", args=[session.pk]),
             **self.live.as_dict(),
+            "ending": self.ending,
+            "ending_in": self.ending_in,
+            "may_keep": self.may_keep,
         }
 
 
@@ -79,7 +102,7 @@ def make_cards(sessions: Iterable[DesktopSession]) -> tuple[list[Card], bool]:
     """Return a card for each session, and whether live numbers could be read."""
     listed = list(sessions)
     waiting = any(session.state == State.REQUESTED for session in listed)
-    a_host_lives = not waiting or SessionHost.objects.filter(heartbeat__gt=timezone.now() - LOST_AFTER).exists()
+    a_host_lives = not waiting or any(host.alive for host in SessionHost.objects.all())
     statuses = read_statuses(session.sid for session in listed if not session.current_state.final)
     cards = [make_card(session, (statuses or {}).get(session.sid, UNKNOWN), a_host_lives) for session in listed]
     return cards, statuses is not None
@@ -102,7 +125,7 @@ def _detail(session: DesktopSession, phase: str, live: LiveStatus, a_host_lives:
     if phase == "over":
         return session.message or (Reason(session.reason).label if session.reason else "")
     if phase == "waiting":
-        return session.message or ("" if a_host_lives else "No host is online. It starts as soon as one is.")
+        return session.message if a_host_lives else "No host is online. It starts as soon as one is."
     if phase == "starting":
         return Stage(session.stage).label if session.stage else "Preparing"
     if phase == "ready":

@@ -6,7 +6,6 @@ import uuid
 from datetime import timedelta
 from typing import Any, Final
 
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db.models import Q
@@ -18,8 +17,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from ..access import Access
 from ..actions import ActionError
-from ..actions.launch import do_launch
+from ..actions.keep import KEPT_FOR, do_keep
+from ..actions.launch import check_again, do_launch
 from ..actions.presets import FINAL_STATES, default_preset, do_set_session_preset, visible_presets
+from ..actions.quota import bounds_of
 from ..actions.stop import check_stop, do_stop
 from ..forms.launch import LaunchForm
 from ..models import DesktopSession, SessionTemplate
@@ -60,9 +61,9 @@ def portal(request: HttpRequest) -> HttpResponse:
         "portal/portal.html",
         {
             **context,
-            "templates": SessionTemplate.objects.filter(enabled=True),
+            "templates": SessionTemplate.objects.for_user(request.user),
             "default_preset": default_preset(visitor(request)),
-            "quota": settings.STRIPEDESK["SESSIONS_PER_USER"],
+            "bounds": [bound for bound in bounds_of(visitor(request)).values() if bound.most is not None],
         },
     )
 
@@ -135,3 +136,36 @@ def set_preset(request: HttpRequest, session_id: uuid.UUID) -> HttpResponse:
     else:
         messages.success(request, f"“{access.session.name}” now uses {preset.name}.")
     return redirect("portal")
+
+
+@login_required
+@require_POST
+def keep(request: HttpRequest, session_id: uuid.UUID) -> HttpResponse:
+    """Keep a session that nobody uses; JSON for scripts that ask for it, else back to the portal."""
+    access = open_session(request, session_id, Permission.KEEP)
+    as_json = request.headers.get("Accept") == "application/json"
+    try:
+        do_keep(access)
+    except ActionError as error:
+        if as_json:
+            return JsonResponse({"code": error.code, "message": error.message}, status=409)
+        messages.warning(request, error.message)
+    else:
+        text = f"“{access.session.name}” is kept for {KEPT_FOR} more."
+        if as_json:
+            return JsonResponse({"message": text})
+        messages.success(request, text)
+    return redirect("portal")
+
+
+@login_required
+@require_POST
+def again(request: HttpRequest, session_id: uuid.UUID) -> HttpResponse:
+    """Launch another session like one that is over, and go to it."""
+    access = open_session(request, session_id, Permission.SETTINGS)
+    try:
+        session = do_launch(check_again(access))
+    except ActionError as error:
+        messages.error(request, error.message)
+        return redirect("portal")
+    return redirect("viewer", session.pk)

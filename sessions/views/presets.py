@@ -49,6 +49,7 @@ def new(request: HttpRequest) -> HttpResponse:
             messages.warning(request, error.message)
             return redirect("presets")
         preset.settings, preset.name = dict(source.settings), f"My {source.name}"[:60]
+        preset.max_kbps, preset.max_fps = source.max_kbps, source.max_fps
     return _edit(request, preset, "New preset")
 
 

@@ -20,7 +20,7 @@ from django.views.decorators.http import require_GET, require_POST
 from .. import tickets
 from ..access import LINK_CLOSED
 from ..models import ShareLink
-from ..permissions import Permission
+from ..permissions import Permission, Role
 from ..ratelimit import RateLimit
 from ..redis_client import RedisUnavailable
 from ..status import UNKNOWN
@@ -44,16 +44,26 @@ def viewer(request: HttpRequest, session_id: uuid.UUID) -> HttpResponse:
     access = open_session(request, session_id, Permission.VIEW)
     session = access.session
     if session.current_state.final:
-        return render(request, "portal/over.html", {"card": make_card(session, UNKNOWN), "session": session})
+        context = {
+            "card": make_card(session, UNKNOWN),
+            "session": session,
+            "log_tail": session.log_tail if Permission.LOGS in access.permissions else "",
+            "may_again": access.role is Role.OWNER,
+        }
+        return render(request, "portal/over.html", context)
     may_share = Permission.SHARE in access.permissions
     config = {
         "socket": f"/ws/session/{session.pk}/",
         "role": access.role.value,
         "name": session.name,
+        "csrf": get_token(request),
         "urls": {
             "portal": reverse("portal"),
             "share": reverse("share", args=[session.pk]) if may_share else None,
             "login": f"{reverse('login')}?next={request.path}",
+            "keep": reverse("keep", args=[session.pk]) if Permission.KEEP in access.permissions else None,
+            "again": reverse("again", args=[session.pk]) if access.role is Role.OWNER else None,
+            "log": request.path if Permission.LOGS in access.permissions else None,
         },
     }
     return render(request, "viewer/session.html", {"config": config, "session": session})

@@ -1,6 +1,7 @@
 """``python -m sessions.worker --config FILE``: the engine worker's process.
 
-Exit codes: 0 told to stop, 3 the X server went away, 4 configuration refused, 5 Redis was gone for a minute.
+Exit codes: 0 told to stop, 3 the X server went away, 4 configuration refused, 5 Redis was gone for a minute
+or refuses this worker.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Everything runs on the event loop. A publish waits for Redis' answer, so at most one frame is on its way and a slow
 Redis makes the engine merge damage instead of queueing. A lost Redis costs the message (`BusLost`); `keep` reconnects
-with growing delay and gives up with `BusGone` after `GIVE_UP_S`.
+with growing delay and gives up with `BusGone` after `GIVE_UP_S`, and of a Redis that is there and refuses this worker
+after `REFUSED_S` (it knows no such user) or `CLOSED_S` (its socket does not open): only the host agent can help then.
 
 The layers' own format is spoken by hand (docs/explanation/architecture.md): a frame is copied once, into the command.
 """
@@ -17,13 +18,16 @@ from typing import Any
 
 import msgpack
 from redis.asyncio.connection import Connection, ConnectionPool, UnixDomainSocketConnection
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError
 
 from .messages import CONTROL_PREFIX, FRAMES_PREFIX, MAX_WORKER_MESSAGE, group_channel
 
 logger = logging.getLogger(__name__)
 
 GIVE_UP_S = 60.0
+REFUSED_S = 0.5
+CLOSED_S = 2.0
+"""A private Redis that has just started is opened to the workers' group a moment later."""
 COMMAND_S = 5.0
 FIRST_DELAY_S = 0.1
 LONGEST_DELAY_S = 0.5
@@ -37,7 +41,7 @@ class BusLost(Exception):
 
 
 class BusGone(Exception):
-    """Redis could not be reached for `GIVE_UP_S`."""
+    """Redis could not be reached for `GIVE_UP_S`, or refuses this worker."""
 
 
 def pack_data(head: bytes, data: bytes | memoryview) -> tuple[bytes, bytes | memoryview]:
@@ -174,6 +178,7 @@ class Bus:
 
     async def _reconnect(self) -> None:
         delay = FIRST_DELAY_S
+        refused_at: float | None = None
         while True:
             try:
                 async with self._lock, asyncio.timeout(COMMAND_S):
@@ -183,7 +188,9 @@ class Bus:
                     await self._publisher.read_response()
                     return
             except _LOST as error:
-                if time.monotonic() - self._lost_at > self._give_up_s:
+                now, borne = time.monotonic(), _borne(error)
+                refused_at = None if borne is None else refused_at or now
+                if now - self._lost_at > self._give_up_s or (borne and refused_at and now - refused_at > borne):
                     raise BusGone(str(error)) from error
             await asyncio.sleep(delay)
             delay = min(delay * 2, LONGEST_DELAY_S)
@@ -191,6 +198,15 @@ class Bus:
     def _new_connection(self) -> Connection | UnixDomainSocketConnection:
         connection: Connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         return connection
+
+
+def _borne(error: Exception) -> float | None:
+    """Return for how many seconds this is borne though Redis is there; None: it is not."""
+    # Of a Unix socket redis-py says only that it cannot connect, and why in the cause or the context.
+    causes = (error, error.__cause__, error.__context__)
+    if any(isinstance(cause, AuthenticationError) for cause in causes):
+        return REFUSED_S
+    return CLOSED_S if any(isinstance(cause, PermissionError) for cause in causes) else None
 
 
 def _publish_command(channel: bytes, head: bytes, data: bytes | memoryview) -> bytes:

@@ -11,13 +11,15 @@ MOST_LINKS = 64
 class Links:
     """The bounds that controllers' links set, and the settings that follow.
 
-    The controller is who gave input last; before anybody has, whoever told of his link last.
+    The controller is who gave input last. Before anybody has, it may become any of those who look: then the widest
+    link counts, and only if all of them have told of one. A slow one among others never bounds what they see.
     """
 
     def __init__(self, preset: EngineSettings) -> None:
         self._preset = preset
         self._kbps: dict[str, int] = {}
         self._controller = ""
+        self._looking = 0
 
     def viewers(self) -> list[str]:
         """Return whose links are known."""
@@ -37,6 +39,11 @@ class Links:
                 del self._kbps[next(iter(self._kbps))]
         return self.settings
 
+    def watched_by(self, count: int) -> EngineSettings:
+        """Note how many look; return the settings."""
+        self._looking = count
+        return self.settings
+
     def controlled_by(self, viewer: str) -> bool:
         """Note who gave input; return whether it is another one than before."""
         changed = viewer != self._controller
@@ -46,7 +53,9 @@ class Links:
     @property
     def settings(self) -> EngineSettings:
         """The preset, with the smaller of its own bound and the controlling link's."""
-        told_last = next(reversed(self._kbps.values()), 0)
-        link = self._kbps.get(self._controller, 0) if self._controller else told_last
+        if self._controller:
+            link = self._kbps.get(self._controller, 0)
+        else:
+            link = max(self._kbps.values(), default=0) if len(self._kbps) >= self._looking else 0
         bounds = [kbps for kbps in (self._preset.max_kbps, link) if kbps]
         return self._preset.replace({"max_kbps": min(bounds, default=0)})

@@ -82,6 +82,11 @@ def viewers_key(session: str) -> str:
     return f"stripedesk:session:{session}:viewers"
 
 
+def viewer_key(session: str, viewer: str) -> str:
+    """Return the key of what the web tier tells of one viewer; no worker reaches it."""
+    return f"stripedesk:session:{session}:viewer:{viewer}"
+
+
 def group_channel(prefix: str, group: str) -> str:
     """Return the Redis channel that `RedisPubSubChannelLayer` uses for a group (a test pins it)."""
     return f"{prefix}__group__{group}"
@@ -137,10 +142,14 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Publish a snapshot for one viewer to the bus that asks."""
+    """Publish a snapshot for one viewer to the bus that asks.
+
+    ``small``: with fewer pixels if it is large, for nobody knows yet what his link carries.
+    """
 
     viewer: str
     bus: str
+    small: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +205,7 @@ def parse_worker_message(message: Any) -> WorkerMessage:
     if shape is None:
         raise MessageError(f"unknown worker message {kind!r:.40}")
     build, members = shape
-    unknown = message.keys() - members - {"type"}
+    unknown = message.keys() - members - _OPTIONAL.get(str(kind), frozenset()) - {"type"}
     missing = members - message.keys()
     if unknown or missing:
         what = f"unknown member {min(map(repr, unknown)):.40}" if unknown else f"no member {min(missing)}"
@@ -228,6 +237,13 @@ def _link(message: Mapping[str, Any]) -> Link:
     if 0 < kbps < MIN_LINK_KBPS:
         raise MessageError(f"kbps must be 0 or a whole number from {MIN_LINK_KBPS} to {MAX_LINK_KBPS}")
     return Link(_name(message["viewer"], "viewer", MAX_VIEWER), kbps)
+
+
+def _snapshot(message: Mapping[str, Any]) -> Snapshot:
+    small = message.get("small", False)
+    if type(small) is not bool:
+        raise MessageError("small must be true or false")
+    return Snapshot(_name(message["viewer"], "viewer", MAX_VIEWER), _name(message["bus"], "bus", MAX_BUS), small)
 
 
 def pack_tiles(tiles: int, width: int, height: int) -> bytes:
@@ -268,10 +284,7 @@ _SHAPES: dict[str, tuple[Any, frozenset[str]]] = {
     "worker.alive": (lambda m: Alive(_name(m["viewer"], "viewer", MAX_VIEWER)), frozenset({"viewer"})),
     "worker.settings": (_settings, frozenset({"settings"})),
     "worker.link": (_link, frozenset({"viewer", "kbps"})),
-    "worker.snapshot": (
-        lambda m: Snapshot(_name(m["viewer"], "viewer", MAX_VIEWER), _name(m["bus"], "bus", MAX_BUS)),
-        frozenset({"viewer", "bus"}),
-    ),
+    "worker.snapshot": (_snapshot, frozenset({"viewer", "bus"})),
     "worker.repair": (
         _repair,
         frozenset({"viewer", "bus", "token", "width", "height", "tiles", "shrink", "quality"}),
@@ -284,6 +297,10 @@ _SHAPES: dict[str, tuple[Any, frozenset[str]]] = {
     "worker.cursor": (lambda m: Cursor(), frozenset()),
     "worker.stop": (lambda m: Stop(), frozenset()),
 }
+
+
+_OPTIONAL = {"worker.snapshot": frozenset({"small"})}
+"""Members that a message may lack: a web process and a worker may be of two releases while one is being replaced."""
 
 
 # ---- input events ---------------------------------------------------------------------------------------------------

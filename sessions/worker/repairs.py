@@ -17,6 +17,7 @@ from typing import NamedTuple
 from stripeengine import wire
 from stripeengine.errors import EngineError
 
+from ..pictures import empty_repair
 from ..tiles import Grid, Rectangle, bits, touched
 from .bus import Bus, BusLost, snapshot_head
 from .messages import TILE, Repair, snapshots_group
@@ -207,14 +208,7 @@ class Repairs:
 
     async def _refuse(self, group: list[Repair], header: wire.Header) -> None:
         """The picture has another size: tell it, so that who asked begins anew."""
-        data = wire.pack_message(
-            epoch=header.epoch,
-            frame_id=header.frame_id,
-            width=header.width,
-            height=header.height,
-            kind=wire.SNAPSHOT,
-            flags=wire.PARTIAL,
-        )
+        data = empty_repair(header.epoch, header.frame_id, header.width, header.height)
         for repair in group:
             await self._publish(repair.bus, {repair.viewer: repair.token}, [data], header.frame_id)
 

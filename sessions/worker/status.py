@@ -9,11 +9,16 @@ import json
 import os
 import resource
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from ..latency import Quantiles
 
 EXPIRY_S = 15
 _PAGE_MB = resource.getpagesize() / 1e6
+
+QUIET_KBPS = 16.0
+"""A blinking cursor or a clock in a panel stays below, and keeps no session from being idle."""
 
 WAITING_DISPLAY = "waiting-display"
 STREAMING = "streaming"
@@ -67,6 +72,16 @@ class Status:
     height: int = 0
     mode: str = ""
     latency_ms: float | None = None
+    dropped: int = 0
+    stages: Quantiles = field(default_factory=dict)
+    input_at: float = field(default_factory=time.monotonic)
+    picture_at: float = field(default_factory=time.monotonic)
+    """When somebody last typed or pointed, and when the picture last moved by more than `QUIET_KBPS`."""
+
+    def note_rate(self, rates: Rates) -> None:
+        """Note whether the picture moves. With nobody watching there is no rate: then it rests, as far as is known."""
+        if rates.kbps > QUIET_KBPS:
+            self.picture_at = time.monotonic()
 
     def as_json(self, meter: Meter) -> str:
         """Return the value of the status key."""
@@ -82,6 +97,11 @@ class Status:
             "kbps": meter.rates.kbps,
             "frames": meter.frames,
             "latency_ms": self.latency_ms,
+            "dropped": self.dropped,
+            "stages": self.stages,
+            # Ages, not times: whoever reads them compares no clocks.
+            "input_s": round(time.monotonic() - self.input_at, 1),
+            "picture_s": round(time.monotonic() - self.picture_at, 1),
             "rss_mb": round(rss_mb(), 1),
             "updated": round(time.time(), 3),
         }

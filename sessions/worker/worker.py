@@ -32,6 +32,7 @@ from .links import Links
 from .receipts import Receipts
 from .repairs import Repairs
 from .snapshots import Snapshots
+from .stages import Stages
 from .watchers import GRACE_S, LOST_S, Watchers
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class Worker:
         self._bus = Bus(config.redis_url)
         self._status = status.Status(mode=config.settings.mode)
         self._meter = status.Meter()
+        self._stages = Stages()
         self._stop = asyncio.Event()
         self._report = asyncio.Event()
         self._ready = asyncio.Event()
@@ -65,6 +67,7 @@ class Worker:
         self._errands: set[asyncio.Task[None]] = set()
         self._links = Links(config.settings)
         self._typed = asyncio.Event()
+        self._seen: dict[str, tuple[Any, float]] = {}  # viewer → his score in the set of viewers, since when
         self._watchers = Watchers(GRACE_S, LOST_S)
         self._key_frames = KeyClock()
         self.refused = 0
@@ -112,13 +115,18 @@ class Worker:
         }
         source = stack.enter_context(X11Source(**address))
         receipts = Receipts(lambda event: self._errand(self._tell(event)))
-        self._injector = Injector(X11Input(**address), receipts.note)
+
+        def injected(viewer: str, seq: int) -> None:
+            receipts.note(viewer, seq)
+            self._stages.injected(time.monotonic_ns() // 1000)
+
+        self._injector = Injector(X11Input(**address), injected)
         stack.callback(self._injector.close)
         self._engine = stack.enter_context(Engine(source, config.settings))
         thread = ThreadPoolExecutor(1, "snapshot")
         stack.callback(thread.shutdown)  # waits for an encode under way
         publishing = asyncio.Lock()
-        self._snapshots = Snapshots(self._session, self._bus, self._engine.snapshot, thread, publishing)
+        self._snapshots = Snapshots(self._session, self._bus, self._engine.snapshot, self._repair, thread, publishing)
         self._repairs = Repairs(self._session, self._bus, self._repair, thread, publishing)
         descriptor = self._engine.fileno()
         loop.add_reader(descriptor, self._signalled, descriptor)
@@ -132,7 +140,7 @@ class Worker:
         for task in done:
             error = task.exception()
             if isinstance(error, BusGone):
-                logger.error("Redis could not be reached for a minute: %s", error)
+                logger.error("Redis could not be reached for a minute, or refuses this worker: %s", error)
                 return EXIT_REDIS
             if isinstance(error, EngineError):
                 return await self._failed(str(error))
@@ -180,6 +188,7 @@ class Worker:
         self._snapshots.note_frame(frame_id)
         self._repairs.note_frame(frame_id, buffer)
         self._meter.add(len(buffer))
+        self._stages.frame(buffer)
         self._last_move = time.monotonic()
         width, height = (int.from_bytes(buffer[at : at + 2], "little") for at in (_SIZE_AT, _SIZE_AT + 2))
         if (width, height) != (self._status.width, self._status.height):
@@ -215,13 +224,14 @@ class Worker:
         told_fps = 0.0
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._report.wait(), REPORT_S)
+                async with asyncio.timeout(REPORT_S):
+                    await self._report.wait()
             self._report.clear()
             moving = time.monotonic() - self._last_move < STATS_S
             if moving:
                 await asyncio.sleep(STATS_S if told_fps else REST_S)
                 self._report.set()
-            self._meter.tick()
+            self._status.note_rate(self._meter.tick())
             with contextlib.suppress(BusLost):
                 await self._write_status()
                 if moving or told_fps:  # once more when it has come to rest, so that nobody shows old numbers
@@ -233,7 +243,9 @@ class Worker:
     async def _write_status(self) -> None:
         if self._status.state == status.STREAMING:
             self._status.mode = self._engine.settings.mode
-            self._status.latency_ms = self._engine.stats().latency_p50_ms
+            counters = self._engine.stats()
+            self._status.latency_ms, self._status.dropped = counters.latency_p50_ms, counters.dropped
+            self._status.stages = self._stages.samples.quantiles()
         key = messages.status_key(self._session)
         await self._bus.command("SET", key, self._status.as_json(self._meter), "EX", status.EXPIRY_S)
 
@@ -250,9 +262,15 @@ class Worker:
 
     async def _release_lost_viewers(self) -> None:
         """Release what viewers hold, and what bounds them, whose web process died without saying so."""
-        for viewer in {*self._injector.viewers(), *self._links.viewers()}:
-            seen = await self._bus.command("ZSCORE", messages.viewers_key(self._session), viewer)
-            if seen is None or float(seen) < time.time() - VIEWER_LOST_S:
+        viewers = {*self._injector.viewers(), *self._links.viewers()}
+        self._seen = {viewer: seen for viewer, seen in self._seen.items() if viewer in viewers}
+        for viewer in viewers:
+            score = await self._bus.command("ZSCORE", messages.viewers_key(self._session), viewer)
+            before, at = self._seen.get(viewer, (None, 0.0))
+            # By our own clock, whatever the one on the wall does: who is there changes his score every few seconds.
+            if score not in (None, before):
+                self._seen[viewer] = (score, time.monotonic())
+            elif before is None or time.monotonic() > at + VIEWER_LOST_S:
                 self._injector.put(messages.Release(viewer))
                 self._apply(self._links.set(viewer, 0))
 
@@ -312,6 +330,7 @@ class Worker:
                 self._typed.clear()
 
     def _input(self, message: messages.Input) -> None:
+        self._status.input_at = time.monotonic()
         self._injector.put(message)
         self._typed.set()
         if self._links.controlled_by(message.viewer):
@@ -329,6 +348,10 @@ class Worker:
         else:
             self._repairs.request(message)
 
+    def _watch(self, message: messages.Watch) -> None:
+        self._watchers.told(message.bus, message.viewers)
+        self._apply(self._links.watched_by(self._watchers.count))
+
     def _lacks_key_frames(self) -> None:
         interval = self._engine.settings.keyframe_interval_ms / 1000
         self._key_frames.ask(interval, self._engine.request_key_frames)
@@ -341,7 +364,7 @@ class Worker:
         messages.Link: lambda self, message: self._apply(self._links.set(message.viewer, message.kbps)),
         messages.Snapshot: lambda self, message: self._picture(message),
         messages.Repair: lambda self, message: self._picture(message),
-        messages.Watch: lambda self, message: self._watchers.told(message.bus, message.viewers),
+        messages.Watch: lambda self, message: self._watch(message),
         messages.KeyFrames: lambda self, message: self._lacks_key_frames(),
         messages.Cursor: lambda self, message: self._cursor_again(),
         messages.Stop: lambda self, message: self._stop.set(),

@@ -64,6 +64,7 @@ class Command(BaseCommand):
     def _serve(self, options: dict[str, Any]) -> None:
         from daphne.endpoints import build_endpoint_description_strings
 
+        from sessions.hosts import watch_from_web
         from sessions.serving.server import FlowServer  # before anything else imports a Twisted reactor
         from sessions.serving.listening import Adopted, TlsContext, bind_tcp  # isort: skip
 
@@ -82,6 +83,7 @@ class Command(BaseCommand):
             [endpoint] = build_endpoint_description_strings(host=host, port=port)
         where = f"unix:{path}" if path else f"http{'s' if tls else ''}://{host}:{port}/"
         logging.getLogger("daphne").setLevel(logging.WARNING)  # its endpoints and missing HTTP/2 concern nobody
+        watch_from_web()
         server = FlowServer(_application(), [endpoint], ready=lambda: self.stdout.write(f"Listening on {where}"))
         server.run()
         if server.failure is not None:

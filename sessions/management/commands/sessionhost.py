@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import signal
 from typing import Any
 
@@ -11,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ...conf import check_host_name, conf
 from ...hostagent.agent import AgentError, HostAgent
+from ...spawners.guard import deaf
 
 
 class Command(BaseCommand):
@@ -33,4 +36,10 @@ async def _run(agent_class: type[HostAgent], *arguments: Any) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, agent.leave)
+    # `manage.py up` is about to end everything: nothing is to be ready any more.
+    loop.add_signal_handler(signal.SIGUSR1, agent.give_up_spares)
     await agent.run()
+    if deaf():
+        # Everything is done; closing the event loop would wait for a spawner that does not end when it is told to.
+        logging.shutdown()
+        os._exit(0)
