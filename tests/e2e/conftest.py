@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,7 @@ def stack() -> Iterator[Stack]:
     running.start()
     yield running
     running.stop()
+    shutil.rmtree(running.state_dir.parent, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

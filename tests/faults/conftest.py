@@ -1,12 +1,13 @@
 """The whole product with one session that draws all the time, and viewers who come back as the page does.
 
-One stack for the folder: every test leaves it well, or the next one says so. `make chaos` runs the same at length
+One stack for a module: every test leaves it well, or the next one says so. `make chaos` runs the same at length
 (STRIPEDESK_CHAOS=1).
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,16 @@ class Watched:
 
         return [pid for pid, found in names.items() if found == name and inside(pid)]
 
+    def story(self) -> str:
+        """What one needs to know when a picture does not come back: of the session, and of each viewer's connection."""
+        row = self.running.row()
+        lines = [f"{row['state']}: {row['message']}", f"{listening(self.running.stack.port)} web processes listen"]
+        for viewer in self.viewers:
+            seen = self.crowd.order("state", viewer=viewer)
+            texts = [{**text, "presets": "…"} if "presets" in text else text for text in seen["texts"][-3:]]
+            lines.append(f"viewer {viewer}: closed with {seen['closes'][-3:]}, last told {texts}")
+        return "\n".join(lines)
+
     def well(self) -> None:
         """Wait until the session runs on the desktop it had at first, its application alive."""
         wait_for(lambda: self.running.row()["state"] == "running", "a running session", 40)
@@ -72,7 +83,7 @@ class Watched:
         assert self.descendants("xterm")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not the session: it draws and is watched all the time
 def product_running() -> Iterator[Watched]:
     if os.geteuid() != 0:
         pytest.skip("needs root: desktops in sandboxes of their own")
@@ -91,6 +102,7 @@ def product_running() -> Iterator[Watched]:
     finally:
         for path in mounted:
             subprocess.run(["umount", "-l", str(path)], check=False)
+            shutil.rmtree(path.parent, ignore_errors=True)
 
 
 @pytest.fixture

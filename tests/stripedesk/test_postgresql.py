@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.postgresql import NAME, cluster
+
 ROOT = Path(__file__).resolve().parents[2]
-BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
 LAUNCH = """
 from django.contrib.auth.models import User
@@ -40,13 +39,13 @@ from sessions.actions.errors import ActionError
 from sessions.models import DesktopSession
 
 wish = launching.check_launch(User.objects.create_user("bert", password="an-Ordinary-1"), "terminal")
-check_quota = launching._check_quota
+check_quota = launching.check_quota
 
-def check_slowly(owner):
-    check_quota(owner)
+def check_slowly(owner, template):
+    check_quota(owner, template)
     time.sleep(0.05)  # without a lock, all of them pass meanwhile
 
-launching._check_quota = check_slowly
+launching.check_quota = check_slowly
 
 def launch(_):
     try:
@@ -66,27 +65,8 @@ print("sessions", DesktopSession.objects.filter(owner__username="bert").count())
 @pytest.fixture(scope="module")
 def database_url() -> Iterator[str]:
     """URL of a fresh PostgreSQL that nobody else uses; gone afterwards."""
-    assert BINARIES, "install the Debian package postgresql (packages.txt, [test])"
-    binaries = BINARIES[-1]
-    base = Path(tempfile.mkdtemp(prefix="sd-pg-"))
-    as_owner: list[str] = []
-    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        shutil.chown(base, "postgres", "postgres")
-        as_owner = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-    data = base / "data"
-
-    def run(*line: str | Path) -> None:
-        subprocess.run([*as_owner, *map(str, line)], check=True, capture_output=True, timeout=60, cwd="/")
-
-    run(binaries / "initdb", "-D", data, "-U", "stripedesk", "--auth=trust", "--no-sync", "-E", "UTF8")
-    options = f"-c listen_addresses= -c unix_socket_directories={base} -c fsync=off"
-    run(binaries / "pg_ctl", "-D", data, "-w", "-l", base / "log", "-o", options, "start")
-    try:
-        run(binaries / "createdb", "-h", base, "-U", "stripedesk", "stripedesk")
-        yield f"postgres://stripedesk@/stripedesk?host={base}"
-    finally:
-        run(binaries / "pg_ctl", "-D", data, "-m", "immediate", "stop")
-        shutil.rmtree(base, ignore_errors=True)
+    with cluster() as base:
+        yield f"postgres://{NAME}@/{NAME}?host={base}"
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import msgpack
 import pytest
 import redis
 from django.core.management import call_command
@@ -26,8 +27,9 @@ from sessions.states import State, Wanted
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent.parent
 ALIAS = "host"
-UID_BASE = 1_400_000
+UID_BASE = 1_400_000 + os.getpid() % 1000 * 100  # another run on this machine has others
 REDIS_GID = UID_BASE - 1
+REDIS_PASSWORD = "a-password-of-redis"
 
 
 class Installation:
@@ -50,22 +52,32 @@ class Installation:
             "STRIPEDESK_UID_BASE": str(UID_BASE),
             "STRIPEDESK_SECRET_KEY": "a-secret-of-the-host-nobody-may-see",
             "DATABASE_URL": f"sqlite:///{self.state / 'stripedesk.sqlite3'}",
-            "REDIS_URL": f"unix://{self.redis_socket}",
+            "REDIS_URL": f"unix://:{REDIS_PASSWORD}@{self.redis_socket}",
         }
 
     def start_redis(self) -> None:
-        line = ["redis-server", "--port", "0", "--unixsocket", str(self.redis_socket), "--unixsocketperm", "770"]
+        line = [*self.redis_command(), "--unixsocket", str(self.redis_socket), "--unixsocketperm", "770"]
         log = (self.directory / "redis.log").open("ab")
         self._redis = subprocess.Popen(
-            [*line, "--save", "", "--dir", str(self.directory)], stdout=log, stderr=log, start_new_session=True
+            [*line, "--requirepass", REDIS_PASSWORD, "--save", "", "--dir", str(self.directory)],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         log.close()
-        with redis.Redis(unix_socket_path=str(self.redis_socket)) as client:
+        with self.admin() as client:
             wait_for(lambda: self.redis_socket.exists() and client.ping(), 10, "Redis")
         if os.geteuid() == 0:
             os.chown(self.redis_socket, 0, REDIS_GID)
             os.chown(self.redis_socket.parent, 0, REDIS_GID)
         self.redis_socket.parent.chmod(0o750)
+
+    def redis_command(self) -> list[str]:
+        return ["redis-server", "--port", "0"]
+
+    def admin(self) -> redis.Redis:
+        """A client that may do everything."""
+        return redis.Redis(unix_socket_path=str(self.redis_socket), password=REDIS_PASSWORD)
 
     def stop_redis(self) -> None:
         if self._redis is not None:
@@ -74,11 +86,12 @@ class Installation:
             self._redis = None
 
     def start_agent(
-        self, behaviour: str = "stream", name: str = "host-a", **environment: str
+        self, behaviour: str = "stream", name: str = "host-a", enter: Sequence[str] = (), **environment: str
     ) -> subprocess.Popen[bytes]:
+        """Start an agent; ``enter`` is put before its command."""
         log = (self.directory / f"{name}.log").open("ab")
         agent = subprocess.Popen(
-            [sys.executable, str(HERE / "run_agent.py"), name, behaviour],
+            [*enter, sys.executable, str(HERE / "run_agent.py"), name, behaviour],
             env={**self.environment, **environment},
             stdout=log,
             stderr=log,
@@ -93,21 +106,31 @@ class Installation:
 
     def launch(self, command: str = "xterm", kind: str = "application", **fields: Any) -> UUID:
         """Write the wish for a session, as the portal does; ``fields`` of template and session mixed."""
-        template_fields = {name: fields.pop(name) for name in ("network", "needs_gl") if name in fields}
-        name = f"Template {SessionTemplate.objects.using(ALIAS).count()}"
-        template = SessionTemplate.objects.using(ALIAS).create(
-            name=name, slug=name.lower().replace(" ", "-"), kind=kind, command=command, **template_fields
-        )
+        of_session = {name: fields.pop(name) for name in ("width", "height", "attempts") if name in fields}
+        template = self.template(command, kind, **fields)
         owner = connections_user()
         row = DesktopSession.objects.using(ALIAS).create(
             owner=owner,
             template=template,
-            name=name,
-            width=fields.pop("width", 801),
-            height=fields.pop("height", 601),
-            **fields,
+            name=template.name,
+            **{"width": 801, "height": 601, **of_session},
         )
         return row.pk
+
+    def template(self, command: str, kind: str = "application", **fields: Any) -> SessionTemplate:
+        """Make a template."""
+        name = f"Template {SessionTemplate.objects.using(ALIAS).count()}"
+        values = {"name": name, "slug": name.lower().replace(" ", "-"), "kind": kind, "command": command, **fields}
+        return SessionTemplate.objects.using(ALIAS).create(**values)
+
+    def redis_get(self, key: str) -> bytes | None:
+        with self.admin() as client:
+            return client.get(key)
+
+    def wake(self) -> None:
+        """Tell the agents to look at the database now, as the web tier does after a commit."""
+        with self.admin() as client:
+            client.publish("stripedesk__group__hosts", msgpack.packb({"type": "host.wake"}))
 
     def session(self, pk: UUID) -> DesktopSession:
         return DesktopSession.objects.using(ALIAS).get(pk=pk)
@@ -129,8 +152,12 @@ class Installation:
     def paths(self, pk: UUID) -> SessionPaths:
         return SessionPaths(pk.hex, self.runtime, self.state)
 
+    def home(self, pk: UUID) -> Path:
+        """The home directory of a running session, seen through its start script."""
+        return Path(f"/proc/{self.session(pk).spawner_state['script']['pid']}/root/home/user")
+
     def status(self, pk: UUID) -> dict[str, Any]:
-        with redis.Redis(unix_socket_path=str(self.redis_socket)) as client:
+        with self.admin() as client:
             return json.loads(client.get(f"stripedesk:session:{pk.hex}:status") or b"{}")
 
     def inside(self, pk: UUID, script: str) -> subprocess.CompletedProcess[str]:
@@ -201,6 +228,14 @@ def desktop_process(init: int) -> int:
         except OSError:  # it has just ended
             continue
     return min(children)
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes whose parent is ``pid``."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found += map(int, (task / "children").read_text().split())
+    return found
 
 
 def wait_for(condition: Callable[[], Any], seconds: float, what: str | Callable[[], str]) -> Any:

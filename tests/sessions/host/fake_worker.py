@@ -32,6 +32,9 @@ display.sendall(struct.pack("<BxHHHHxx", 0x6C, 11, 0, len(name), len(cookie)) + 
 if display.recv(1) != b"\1":
     sys.exit("the X server refused the cookie")
 
+with open("/proc/net/dev") as file:
+    interfaces = file.readlines()[2:]
+
 client = redis.Redis.from_url(config["redis_url"])
 status = {
     "state": "streaming",
@@ -42,9 +45,38 @@ status = {
     "uid": os.getuid(),
     "groups": os.getgroups(),
     "files": sorted(os.listdir("/")),
-    "interfaces": [name for _, name in socket.if_nameindex()],
+    "interfaces": sorted(line.split(":")[0].strip() for line in interfaces),
 }
+if behaviour == "obey":
+    import contextlib
+    import io
+    import threading
+    import traceback
+
+    def obey() -> None:
+        """Run what the test says on this session's own channel."""
+        channel = f"stripedesk__group__session.{config['session']}"
+        with client.pubsub() as asked:
+            asked.subscribe(f"{channel}.ask")
+            for message in asked.listen():
+                if message["type"] != "message":
+                    continue
+                said = io.StringIO()
+                with contextlib.redirect_stdout(said):
+                    try:
+                        exec(message["data"].decode(), {"client": client, "config": config})
+                    except BaseException:
+                        said.write(traceback.format_exc())
+                client.publish(f"{channel}.answer", json.dumps({"said": said.getvalue()}))
+
+    threading.Thread(target=obey, daemon=True).start()
+
+if behaviour in ("quiet", "busy"):
+    status["input_s"] = status["picture_s"] = 0.0
+began = time.monotonic()
 while True:
+    if behaviour == "quiet":
+        status["input_s"] = status["picture_s"] = time.monotonic() - began
     client.set(f"stripedesk:session:{config['session']}:status", json.dumps(status), ex=15)
     display.settimeout(1)
     try:

@@ -48,8 +48,8 @@ def test_an_odd_size_is_the_screens_size_before_the_application_starts(installat
     installation.start_agent()
     pk = installation.launch("sh -c 'xdpyinfo > $HOME/seen; exec sleep 60'", width=1367, height=769)
     installation.until(pk, State.RUNNING)
-    seen = installation.paths(pk).home / "seen"
-    wait_for(lambda: "dimensions" in seen.read_text(), 5, "xdpyinfo")
+    seen = installation.home(pk) / "seen"
+    wait_for(lambda: seen.exists() and "dimensions" in seen.read_text(), 5, "xdpyinfo")
     assert "dimensions:    1367x769 pixels" in seen.read_text()
     # The server itself was started larger, so that the screen can grow while it runs.
     assert "maximum 1920 x 1080" in installation.inside(pk, "xrandr").stdout
@@ -124,6 +124,16 @@ def test_a_killed_desktop_is_noticed_at_once(installation: Installation) -> None
     assert_no_trace(installation, pk)
 
 
+def test_every_end_keeps_the_last_lines_of_its_log(installation: Installation) -> None:
+    installation.start_agent()
+    pk = installation.launch("sh -c 'printf \"\\\\033[2Jworked well\\\\n\" >&2; exec sleep 60'")
+    installation.until(pk, State.RUNNING)
+    installation.stop(pk)
+    row = installation.until(pk, State.ENDED)
+    assert row.log_tail.endswith("\\x1b[2Jworked well")
+    assert row.cpu_seconds > 0  # what it used is accounted, however short it was
+
+
 def test_a_dead_worker_is_replaced_and_the_desktop_is_not_touched(installation: Installation) -> None:
     installation.start_agent()
     pk = installation.launch()
@@ -142,7 +152,7 @@ def test_a_worker_that_hangs_is_replaced(installation: Installation) -> None:
     row = installation.until(pk, State.RUNNING)
     worker = row.spawner_state["worker"]
     os.kill(desktop_process(worker["pid"]), signal.SIGSTOP)
-    with redis.Redis(unix_socket_path=str(installation.redis_socket)) as client:
+    with installation.admin() as client:
         client.delete(f"stripedesk:session:{pk.hex}:status")  # as it does by itself after 15 s
     wait_for(lambda: installation.session(pk).spawner_state["worker"] != worker, 15, "another worker")
     row = installation.until(pk, State.RUNNING)
@@ -296,8 +306,28 @@ def test_a_full_disk_fails_the_session_and_says_what_to_do(installation: Install
         row = wait_for(lambda: (row := installation.session(pk)).state == State.FAILED and row, 15, "the failure")
     finally:
         subprocess.run(["umount", "-l", str(desktops)], check=True)
-    assert row.reason == Reason.OUT_OF_RESOURCES
+    assert row.reason == Reason.OUT_OF_RESOURCES and row.attempts == 1  # it was tried twice
     assert "disk is full" in row.message and "Free some space" in row.message
+
+
+def test_a_start_that_failed_for_a_passing_reason_is_tried_once_more(installation: Installation) -> None:
+    desktops = installation.state / "desktops"
+    desktops.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k,nr_inodes=2", "tmpfs", str(desktops)], check=False)
+    if mounted.returncode:
+        pytest.skip("cannot mount here")
+    try:
+        installation.start_agent()
+        pk = installation.launch()
+        wait_for(lambda: "tried once more" in installation.session(pk).message, 15, "the reason to be told")
+        assert "disk is full" in installation.session(pk).message
+    finally:
+        subprocess.run(["umount", "-l", str(desktops)], check=True)
+    row = installation.until(pk, State.RUNNING)
+    assert (row.attempts, row.reason) == (1, "")
+    installation.stop(pk)
+    installation.until(pk, State.ENDED)
+    assert_no_trace(installation, pk)
 
 
 def test_without_bubblewrap_nothing_starts_unless_the_operator_allows_it(

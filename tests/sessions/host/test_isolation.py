@@ -65,6 +65,8 @@ def test_a_desktop_reaches_nothing_of_the_host(desktop: tuple[Installation, UUID
     assert set(environment) <= {
         *known.split(),
         *["XAUTHORITY", "XDG_CONFIG_DIRS", "XDG_DATA_DIRS", "XDG_RUNTIME_DIR", "_"],
+        # What the start script was told, and does not pass on.
+        *["STRIPEDESK_DPI", "STRIPEDESK_LAYOUT", "STRIPEDESK_VARIANT"],
     }
     assert "a-secret-of-the-host" not in inside("grep -az a-secret-of-the-host /proc/[0-9]*/environ 2>/dev/null")
     start = inside("cat /proc/$(pgrep -o -x sh)/status")

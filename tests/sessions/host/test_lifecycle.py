@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from sessions.hostagent.lifecycle import QUEUE_PATIENCE, Lifecycle
-from sessions.models import DesktopSession, SessionHost, SessionTemplate
-from sessions.states import InvalidTransition, Reason, Stage, State, Wanted
+from sessions.hostagent.lifecycle import Lifecycle
+from sessions.models import CpuUse, DesktopSession, SessionHost, SessionTemplate
+from sessions.states import InvalidTransition, Reason, Stage, State
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 class Told(list[tuple[str, dict[str, Any]]]):
@@ -31,50 +30,13 @@ def lifecycle(told: Told) -> Lifecycle:
     return Lifecycle(told)
 
 
-@pytest.fixture
-def host() -> SessionHost:
-    return SessionHost.objects.create(name="host-a", heartbeat=timezone.now())
-
-
 def request(**fields: Any) -> DesktopSession:
     owner, _ = User.objects.get_or_create(username="olga")
     template, _ = SessionTemplate.objects.get_or_create(slug="t", defaults={"name": "T", "command": "xterm"})
     return DesktopSession.objects.create(owner=owner, template=template, name="S", width=640, height=480, **fields)
 
 
-def test_a_claim_takes_the_oldest_and_only_what_there_is_room_for(
-    lifecycle: Lifecycle, host: SessionHost, told: Told
-) -> None:
-    rows = [request() for _ in range(3)]
-    assert lifecycle.claim(host, 2) == [rows[0].pk, rows[1].pk]
-    rows[0].refresh_from_db()
-    assert (rows[0].state, rows[0].stage, rows[0].host) == (State.STARTING, Stage.SANDBOX, host)
-    assert told[0] == (
-        f"session.{rows[0].sid}",
-        {
-            "type": "session.event",
-            "event": {"type": "state", "state": "starting", "stage": "sandbox", "reason": "", "message": ""},
-        },
-    )
-    assert lifecycle.claim(host, 0) == []
-    assert lifecycle.claim(host, 5) == [rows[2].pk]
-
-
-def test_of_two_claims_one_succeeds(lifecycle: Lifecycle, host: SessionHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other agent is quicker between this one's look and its update."""
-    row = request()
-    other = SessionHost.objects.create(name="host-b")
-    from sessions.hostagent import lifecycle as module
-
-    def meanwhile(old: State, new: State) -> None:
-        DesktopSession.objects.filter(pk=row.pk).update(state=State.STARTING, host=other)
-
-    monkeypatch.setattr(module, "check_transition", meanwhile)
-    assert lifecycle.claim(host, 1) == []
-    row.refresh_from_db()
-    assert row.host == other
-
-
+@pytest.mark.django_db(transaction=True)
 def test_a_move_the_table_does_not_allow_is_refused(lifecycle: Lifecycle, told: Told) -> None:
     row = request(state=State.ENDED)
     with pytest.raises(InvalidTransition, match="from ended to running"):
@@ -92,6 +54,7 @@ def test_a_final_move_keeps_what_happened_and_forgets_the_rest(lifecycle: Lifecy
     assert row.ended_at is not None and row.spawner_state == {}
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_starting_session_ends_by_way_of_stopping(lifecycle: Lifecycle, told: Told) -> None:
     row = request(state=State.STARTING)
     lifecycle.finish(row.pk, State.ENDED, Reason.DESKTOP_EXITED, "Closed.")
@@ -109,21 +72,7 @@ def test_started_at_is_of_the_first_start(lifecycle: Lifecycle) -> None:
     assert first is not None and row.started_at == first
 
 
-def test_waiting_sessions_end_when_unwanted_and_fail_when_nobody_has_room(lifecycle: Lifecycle) -> None:
-    unwanted = request(wanted=Wanted.STOPPED, stop_reason=Reason.STOPPED_BY_OPERATOR)
-    waiting, overdue = request(), request()
-    DesktopSession.objects.filter(pk=overdue.pk).update(
-        created_at=timezone.now() - QUEUE_PATIENCE - timedelta(seconds=1)
-    )
-    lifecycle.close_unclaimed()
-    for row in (unwanted, waiting, overdue):
-        row.refresh_from_db()
-    assert (unwanted.state, unwanted.reason) == (State.ENDED, Reason.STOPPED_BY_OPERATOR)
-    assert waiting.state == State.REQUESTED
-    assert (overdue.state, overdue.reason) == (State.FAILED, Reason.NO_HOST)
-    assert "Stop another session" in overdue.message
-
-
+@pytest.mark.django_db(transaction=True)
 def test_stages_are_told_only_while_starting(lifecycle: Lifecycle, told: Told) -> None:
     row = request(state=State.STARTING, stage=Stage.SANDBOX)
     lifecycle.stage(row.pk, Stage.SANDBOX)
@@ -134,3 +83,35 @@ def test_stages_are_told_only_while_starting(lifecycle: Lifecycle, told: Told) -
         ("starting", "display"),
         ("running", ""),
     ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_start_that_is_tried_again_stands_in_the_line_with_its_reason(lifecycle: Lifecycle, told: Told) -> None:
+    host = SessionHost.objects.create(name="host-a")
+    row = request(state=State.STARTING, host=host, spawner_state={"init": 1})
+    lifecycle.again(row.pk, Reason.NO_DISPLAY, "The display could not be started.")
+    row.refresh_from_db()
+    assert (row.state, row.reason, row.attempts) == (State.REQUESTED, Reason.NO_DISPLAY, 1)
+    assert row.host is None and row.spawner_state == {} and row.ended_at is None
+    assert told[-1][1]["event"]["state"] == "requested"
+    lifecycle.again(row.pk, Reason.NO_DISPLAY, "Once more.")  # it waits: nothing to put back
+    row.refresh_from_db()
+    assert row.attempts == 1
+
+
+def test_one_that_ended_meanwhile_keeps_its_reason_and_gets_its_log(lifecycle: Lifecycle) -> None:
+    row = request(state=State.ENDED, reason=Reason.STOPPED_BY_USER, message="Stopped.")
+    lifecycle.finish(row.pk, State.FAILED, Reason.HOST_LOST, "Gone.", "[desktop]\nlast words")
+    row.refresh_from_db()
+    assert (row.state, row.reason, row.message) == (State.ENDED, Reason.STOPPED_BY_USER, "Stopped.")
+    assert row.log_tail == "[desktop]\nlast words"
+
+
+def test_processor_time_is_added_to_the_session_and_to_its_owners_month(lifecycle: Lifecycle) -> None:
+    first, second = request(), request()
+    for row, seconds in ((first, 1.5), (second, 2.0), (first, 0.5)):
+        lifecycle.used(row.pk, seconds)
+    first.refresh_from_db()
+    assert first.cpu_seconds == 2.0
+    use = CpuUse.objects.get()
+    assert (use.user, use.month, use.seconds) == (first.owner, f"{timezone.now():%Y-%m}", 4.0)

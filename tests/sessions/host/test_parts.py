@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessions.conf import check_host_name, conf
-from sessions.hostagent.supervisor import LOG_KEPT, LOG_LIMIT, shorten
+from sessions.hostagent.logs import LOG_KEPT, LOG_LIMIT, shorten
 from sessions.spawners import network, processes, uids, xauth
 from sessions.spawners.base import SpawnError
-from sessions.spawners.local import split_command
+from sessions.spawners.desktop_command import split_command
 from sessions.spawners.paths import SessionPaths, known_sessions
 from sessions.spawners.processes import ProcessId, wait_ended
 from sessions.spawners.report import MESSAGE_LIMIT, explain, of_os_error, read_report, with_tail

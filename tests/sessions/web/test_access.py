@@ -21,12 +21,15 @@ from sessions.models.share_link import hash_secret
 from sessions.permissions import ROLE_PERMISSIONS, Permission, Role
 
 PERMISSIONS = {
-    Role.OWNER: {"view", "input", "settings", "share", "stop"},
-    Role.OPERATOR: {"view", "share", "stop"},
+    Role.OWNER: {"view", "input", "settings", "share", "stop", "keep", "logs"},
+    Role.OPERATOR: {"view", "share", "stop", "keep", "logs"},
     Role.COLLABORATOR: {"view", "input"},
     Role.VIEWER: {"view"},
 }
 """Written out once more, so that a change of the table is a change of this test."""
+
+NO_SESSION = uuid.UUID(int=7)
+"""The id of no session. The same in every process, for the ids are part of the tests' names."""
 
 
 def test_the_permission_table() -> None:
@@ -107,7 +110,7 @@ def test_pages_of_a_session(
 
 
 @pytest.mark.parametrize(
-    "url", ["/", "/sessions/", "/presets/", "/presets/new/", "/presets/1/", "/presets/1/delete/", f"/s/{uuid.uuid4()}/"]
+    "url", ["/", "/sessions/", "/presets/", "/presets/new/", "/presets/1/", "/presets/1/delete/", f"/s/{NO_SESSION}/"]
 )
 def test_anonymous_visitors_see_only_the_login(db: None, redis_url: str, url: str) -> None:
     answer = Client().get(url)
@@ -115,7 +118,7 @@ def test_anonymous_visitors_see_only_the_login(db: None, redis_url: str, url: st
     assert answer.url == f"/login/?next={url}"
 
 
-@pytest.mark.parametrize("url", ["/launch/", "/presets/default/", f"/s/{uuid.uuid4()}/preset/"])
+@pytest.mark.parametrize("url", ["/launch/", "/presets/default/", f"/s/{NO_SESSION}/preset/"])
 def test_anonymous_posts_go_to_the_login(db: None, redis_url: str, url: str) -> None:
     assert Client().post(url).url.startswith("/login/")
 

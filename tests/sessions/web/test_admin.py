@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import redis
 from django.contrib.auth.models import Permission as DjangoPermission
 from django.contrib.auth.models import User
+from django.forms import model_to_dict
 from django.test import Client
 from django.utils import timezone
 
@@ -128,6 +130,21 @@ def test_a_link_is_shown_once_and_revoked(admin: Client, anna: User, make_sessio
     assert not link.open
 
 
+def test_a_bound_of_a_link_made_in_the_admin_is_kept(admin: Client, anna: User, make_session: Any) -> None:
+    form = {"role": "viewer", "lifetime": "hour", "max_kbps": "500", "max_fps": "10"}
+    assert admin.post(f"{SESSIONS}{make_session(anna).pk}/share/", form).status_code == 200
+    link = ShareLink.objects.get()
+    assert (link.max_kbps, link.max_fps) == (500, 10)
+
+
+def test_a_preset_of_the_admin_bounds_viewers(admin: Client, redis_url: str) -> None:
+    url = "/admin/desktops/qualitypreset/add/"
+    assert admin.post(url, preset_form(max_kbps="10")).status_code == 200
+    assert admin.post(url, preset_form(max_kbps="900", max_fps="12")).status_code == 302
+    preset = QualityPreset.objects.get()
+    assert (preset.max_kbps, preset.max_fps) == (900, 12)
+
+
 def test_an_operator_cannot_share_more_than_he_may(admin: Client, anna: User, make_session: Any) -> None:
     answer = admin.post(f"{SESSIONS}{make_session(anna).pk}/share/", {"role": "collaborator", "lifetime": "hour"})
     assert "Select a valid choice" in answer.content.decode()
@@ -231,27 +248,23 @@ def test_each_user_has_a_default_preset(admin: Client, anna: User, bob: User, pr
 
 def test_templates_are_checked(admin: Client, template: SessionTemplate) -> None:
     url = f"/admin/desktops/sessiontemplate/{template.pk}/change/"
-    form = {
-        "name": "T",
-        "slug": "t",
-        "description": "",
-        "icon": "desktop",
-        "position": "1",
-        "kind": "application",
-        "command": "xterm",
-        "network": "none",
-        "width": "800",
-        "height": "600",
-    }
+    fields = model_to_dict(template)
+    fields |= {"name": "T", "slug": "t", "position": "1", "width": "800", "height": "600"}
+    form = {name: value for name, value in fields.items() if value is not None and value is not False}
     for change, text in (
         ({"command": "xterm 'unclosed"}, "This is not a command line"),
         ({"command": " "}, "Only a desktop may do without a command"),
         ({"width": "100"}, "greater than or equal to 200"),
         ({"icon": "../../etc"}, "Small letters"),
         ({"network": "host"}, "Select a valid choice"),
+        ({"environment": "LD_PRELOAD=/tmp/x.so"}, "is set by the platform"),
+        ({"locale": "german"}, "Write it like de_DE.UTF-8"),
+        ({"cpu": "nan"}, "Enter a number"),
+        ({"allowed_groups": ["4711"]}, "Select a valid choice"),
     ):
         assert text in admin.post(url, {**form, **change}).content.decode()
-    assert admin.post(url, form).status_code == 302
+    answer = admin.post(url, form)
+    assert answer.status_code == 302, answer.context["adminform"].form.errors
 
 
 def test_hosts_are_to_look_at(admin: Client, anna: User, make_session: Any) -> None:
@@ -280,3 +293,30 @@ def test_every_page_of_the_admin_opens(admin: Client, anna: User, make_session: 
         assert "Stripedesk" in answer.content.decode()
     missing = admin.get(f"{SESSIONS}11111111-1111-4111-8111-111111111111/change/", follow=True)
     assert "doesn’t exist" in missing.content.decode()
+
+
+def test_saving_a_template_says_what_this_machine_lacks(admin: Client, template: SessionTemplate) -> None:
+    url = f"/admin/desktops/sessiontemplate/{template.pk}/change/"
+    fields = {**model_to_dict(template), "command": "no-such-program", "locale": "tlh_AA.UTF-8"}
+    form = {name: value for name, value in fields.items() if value is not None and value is not False}
+    page = html.unescape(admin.post(url, form, follow=True).content.decode())
+    assert "On this machine there is no program called 'no-such-program'" in page
+    assert "no locale tlh_AA.UTF-8" in page and "was changed successfully" in page
+    assert (
+        "On this machine"
+        not in admin.post(url, {**form, "command": "xterm", "locale": "C.UTF-8"}, follow=True).content.decode()
+    )
+
+
+def test_a_template_is_tried_by_starting_a_session(admin: Client, template: SessionTemplate, root: User) -> None:
+    url = "/admin/desktops/sessiontemplate/"
+    form = {"action": "try_template", "_selected_action": [template.pk]}
+    answer = admin.post(url, form)
+    session = DesktopSession.objects.get()
+    assert (session.owner, session.template, session.name) == (root, template, "Trying Terminal")
+    assert answer.url == f"{SESSIONS}{session.pk}/change/"
+    SessionTemplate.objects.update(enabled=False)
+    assert "it is switched off" in admin.post(url, form, follow=True).content.decode()
+    other = SessionTemplate.objects.create(name="B", slug="b")
+    answer = admin.post(url, {**form, "_selected_action": [template.pk, other.pk]}, follow=True)
+    assert "Choose one template" in answer.content.decode() and DesktopSession.objects.count() == 1

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+import redis
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.utils import timezone
@@ -195,3 +197,63 @@ async def test_nothing_is_wider_than_a_phone(
     for path in [*paths, f"/admin/desktops/desktopsession/{session.pk}/change/"]:
         await page.goto(base + path)
         assert await page.evaluate("document.documentElement.scrollWidth") <= 360, path
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+async def test_a_template_is_edited_by_keyboard_on_any_screen(
+    open_as: Callable[..., Any], root: User, template: SessionTemplate, width: int
+) -> None:
+    page = await open_as(
+        root, f"/admin/desktops/sessiontemplate/{template.pk}/change/", viewport={"width": width, "height": 844}
+    )
+    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    await page.focus("#id_environment")
+    await page.keyboard.type("LD_PRELOAD=x")
+    await page.focus("#id_dpi")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".field-environment .errorlist")).to_contain_text("LD_PRELOAD is set by the platform")
+    await page.fill("#id_environment", "GREETING=hello")
+    await page.fill("#id_locale", "tlh_AA.UTF-8")
+    await page.focus("#id_dpi")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".messagelist .warning")).to_contain_text("no locale tlh_AA.UTF-8")
+    await template.arefresh_from_db()
+    assert template.environment == "GREETING=hello"
+
+
+async def test_a_countdown_shows_and_is_put_off(
+    open_as: Any, anna: User, make_session: Any, redis_url: str, tmp_path: Any
+) -> None:
+    session = await sync_to_async(make_session)(anna)
+    await SessionTemplate.objects.aupdate(idle_minutes=30)
+    failed = {"ended_at": timezone.now(), "message": "The display could not be started."}
+    over = await sync_to_async(make_session)(
+        anna, "failed", name="Broken", log_tail=f"[desktop]\n{HOSTILE}\n" + "x" * 300, **failed
+    )
+    key = f"stripedesk:session:{session.sid}:ending"
+    with redis.Redis.from_url(redis_url) as client:
+        client.set(key, json.dumps({"reason": "idle", "left_s": 272}), ex=60)
+        page = await open_as(anna, "/", viewport={"width": 390, "height": 844})
+        await expect(page.get_by_text("Nobody uses it")).to_be_visible()
+        await expect(page.locator("[data-ending-in]")).to_have_text("4:32")
+        client.set(key, json.dumps({"reason": "too-old", "left_s": 61}), ex=60)
+        await expect(page.get_by_text("as old as its template allows")).to_be_visible()
+        await expect(page.get_by_role("button", name="Keep 2 h")).to_be_hidden()
+        client.set(key, json.dumps({"reason": "idle", "left_s": 60}), ex=60)
+        await page.get_by_text("Ended lately").click()
+        await page.get_by_text("Last lines of its log").click()
+        await expect(page.locator("pre")).to_contain_text(HOSTILE)
+        await page.screenshot(path=tmp_path / "portal.png", full_page=True)
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        await page.get_by_role("button", name="Keep 2 h").press("Enter")
+        await expect(page.get_by_text("is kept for 2 hours more")).to_be_visible()
+        await session.arefresh_from_db()
+        assert session.kept == 1
+        client.delete(key)
+        await expect(page.get_by_text("Nobody uses it")).to_be_hidden()
+    page = await open_as(anna, f"/s/{over.pk}/", viewport={"width": 390, "height": 844})
+    await expect(page.locator("pre")).to_contain_text(HOSTILE)
+    await page.screenshot(path=tmp_path / "over.png", full_page=True)
+    await page.get_by_role("button", name="Try again").click()
+    again = await DesktopSession.objects.aget(name="Broken", state="requested")
+    assert str(again.pk) in page.url

@@ -129,6 +129,27 @@ def test_the_form_has_every_setting_once_with_its_range(anna: User, as_user: Any
     assert sum(len(names) for _, names in settings_groups()) == len(describe())
 
 
+def test_a_preset_may_bound_what_each_viewer_gets(anna: User, as_user: Any, redis_url: str) -> None:
+    client = as_user(anna)
+    page = client.get("/presets/new/").content.decode()
+    assert 'name="max_kbps"' in page and 'name="max_fps"' in page
+    for wrong in (
+        {"max_kbps": "63"},
+        {"max_kbps": "1000001"},
+        {"max_fps": "241"},
+        {"max_fps": "-1"},
+        {"max_kbps": "x"},
+    ):
+        answer = client.post("/presets/new/", form_of(**wrong))
+        assert answer.status_code == 200 and "error-text" in answer.content.decode()
+    assert not QualityPreset.objects.exists()
+    assert client.post("/presets/new/", form_of(max_kbps="700", max_fps="")).status_code == 302
+    preset = QualityPreset.objects.get()
+    assert (preset.max_kbps, preset.max_fps) == (700, 0) and "max_fps" not in preset.settings
+    copied = client.get(f"/presets/new/?from={preset.pk}").content.decode()
+    assert 'value="700"' in copied
+
+
 def test_a_preset_is_made_edited_and_deleted(anna: User, as_user: Any, redis_url: str) -> None:
     client = as_user(anna)
     changes = {PREFIX + "mode": "h264", PREFIX + "paint_over": False, PREFIX + "stripe_height": 32}

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgpack
 import pytest
+import redis
 from channels.layers import get_channel_layer
 
 from sessions.worker import bus as bus_module
@@ -132,6 +133,41 @@ async def test_it_hears_before_it_says_so_and_not_after_a_loss(private_redis: Re
 
 async def test_it_gives_up_after_a_while(tmp_path: Any) -> None:
     bus = Bus(f"unix://{tmp_path}/nobody.sock", give_up_s=0.3)
+    with pytest.raises(BusGone):
+        await asyncio.wait_for(bus.keep(), 5)
+
+
+async def test_a_redis_that_came_back_without_its_user_is_given_up_at_once(private_redis: RedisServer) -> None:
+    """The host agent makes another user and starts another worker; this one would wait for a minute in vain."""
+    with redis.Redis.from_url(private_redis.url) as admin:
+        admin.execute_command("ACL", "SETUSER", "worker", "on", ">secret", "~*", "&*", "+@all")
+    bus = Bus(f"unix://worker:secret@{private_redis.socket}")
+    keeper = asyncio.create_task(bus.keep())
+    try:
+        async with asyncio.timeout(5):
+            while not bus.is_up:
+                await asyncio.sleep(0.01)
+        private_redis.stop()
+        with suppress(BusLost):
+            await bus.command("PING")
+        private_redis.start()
+        with pytest.raises(BusGone):
+            await asyncio.wait_for(keeper, 5)
+    finally:
+        keeper.cancel()
+        await asyncio.wait([keeper])
+        await bus.close()
+
+
+async def test_a_socket_that_is_another_groups_is_given_up_soon(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host agent starts a worker that may open it. Root opens everything, so the refusal is made up here."""
+
+    async def refuse(path: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(asyncio, "open_unix_connection", refuse)
+    monkeypatch.setattr(bus_module, "CLOSED_S", 0.3)
+    bus = Bus(f"unix://{tmp_path}/closed.sock")
     with pytest.raises(BusGone):
         await asyncio.wait_for(bus.keep(), 5)
 

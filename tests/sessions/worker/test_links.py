@@ -22,7 +22,7 @@ def test_the_smaller_bound_counts() -> None:
 def test_who_gave_input_last_controls() -> None:
     links = Links(EngineSettings(mode="auto"))
     links.set("slow", 300)
-    assert links.set("quick", 9000).max_kbps == 9000  # nobody has given input: who told last
+    links.set("quick", 9000)
     assert links.controlled_by("slow") and not links.controlled_by("slow")
     assert links.settings.max_kbps == 300
     assert links.set("quick", 8000).max_kbps == 300
@@ -31,6 +31,18 @@ def test_who_gave_input_last_controls() -> None:
     assert sorted(links.viewers()) == ["quick", "slow"]
     links.controlled_by("slow")
     assert links.set("slow", 0).max_kbps == 0
+
+
+def test_until_somebody_gives_input_a_slow_one_bounds_nobody_else() -> None:
+    links = Links(EngineSettings(mode="auto"))
+    assert links.watched_by(1).max_kbps == 0
+    assert links.set("slow", 300).max_kbps == 300  # he alone looks
+    assert links.watched_by(2).max_kbps == 0  # nothing is known of the other's link: it is quick
+    assert links.set("other", 5000).max_kbps == 5000
+    assert links.set("slow", 400).max_kbps == 5000
+    assert links.watched_by(3).max_kbps == 0
+    links.controlled_by("slow")
+    assert links.settings.max_kbps == 400
 
 
 def test_links_are_bounded() -> None:

@@ -112,6 +112,8 @@ def test_every_worker_message_is_taken() -> None:
         ({"type": "worker.release", "viewer": "a b"}, "viewer"),
         ({"type": "worker.release", "viewer": ""}, "viewer"),
         ({"type": "worker.snapshot", "viewer": "a", "bus": "../x"}, "bus"),
+        ({"type": "worker.snapshot", "viewer": "a", "bus": "b", "small": 1}, "small must be true or false"),
+        ({"type": "worker.snapshot", "viewer": "a", "bus": "b", "large": True}, "unknown member 'large'"),
         ({"type": "worker.snapshot", "viewer": "a", "bus": "b" * 33}, "bus"),
         ({**GOOD_REPAIR, "tiles": b"\xff"}, "tiles must be 2 bytes"),
         ({**GOOD_REPAIR, "tiles": "\xff\xff"}, "tiles must be 2 bytes"),
