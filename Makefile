@@ -26,11 +26,15 @@ up: setup
 setup:
 	@scripts/setup
 
-# The longest run last, so that the last line is its verdict. The others two at a time, each target's words together.
+# All of them, whichever fails. The longest run last, so that the last line is its verdict; the others two at a time, each target's
+# words together.
 test:
 	@scripts/setup test
-	@$(MAKE) --no-print-directory -j2 --output-sync=target test-js test-native-short
-	@$(MAKE) --no-print-directory test-python
+	@status=0; \
+	$(MAKE) --no-print-directory -k -j2 --output-sync=target test-js test-native-short || status=$$?; \
+	$(MAKE) --no-print-directory test-python || status=$$?; \
+	[ $$status = 0 ] || echo "make test: something above has failed." >&2; \
+	exit $$status
 
 test-js:
 	npm test --silent
