@@ -297,6 +297,8 @@ static void gather_candidates(struct search *search)
 	int enough, half;
 
 	se_motion_choose_probes(&search->view, &search->probes);
+	if (!se_motion_may_move(&search->view, &search->probes))
+		return;
 	enough = se_motion_enough(&search->probes);
 	half = (enough + 1) / 2;
 	if (se_motion_guess(search->self, &search->view, &search->probes, &guess))

@@ -42,6 +42,7 @@ struct se_motion_vector {
 /* Pieces of rows that have changed, spread over the area: the left end of each. */
 struct se_motion_probes {
 	int count;
+	int sources; /* of its places, in so many the old picture is of more than one colour too */
 	int x[SE_MOTION_PROBE_GRID * SE_MOTION_PROBE_GRID], y[SE_MOTION_PROBE_GRID * SE_MOTION_PROBE_GRID];
 };
 
@@ -76,6 +77,9 @@ static inline const uint8_t *se_motion_after(const struct se_motion_view *view, 
 }
 
 void se_motion_choose_probes(const struct se_motion_view *view, struct se_motion_probes *out);
+
+/* False if a large area was or became flat: a page that was cleared, or drawn after that, has come from nowhere. */
+bool se_motion_may_move(const struct se_motion_view *view, const struct se_motion_probes *probes);
 
 /* How many probes outside of the moves lie at -by in the old picture. */
 int se_motion_score(const struct se_motion_view *view, const struct se_motion_probes *probes, struct se_motion_vector by,

@@ -14,39 +14,56 @@
 #define TRIALS 4      /* rows tried for a probe */
 #define TRIAL_PITCH 5 /* not the height of a line of text */
 #define LEAST_STEPS 3 /* between neighbours of different colour; fewer are a border, which is the same at other heights */
+#define DOUBTED_PIXELS 65536 /* a search of less is cheap */
 #define NEAR 4        /* pixels by which a drag gets faster or slower in a frame, either way */
 #define NEAR_LINE 24  /* the same of a scroll, along its axis */
 
-static bool is_probe(const struct se_motion_view *view, int x, int y)
+/* True if a piece of a row is of more than one colour. */
+static bool is_varied(const uint8_t *row)
 {
-	const uint8_t *after = se_motion_after(view, x, y);
 	uint64_t repeats;
 
-	if (se_diff_first(after, se_motion_before(view, x, y), WIDTH) == WIDTH)
-		return false;
-	se_rowmask_repeats(after, WIDTH, true, &repeats);
+	se_rowmask_repeats(row, WIDTH, true, &repeats);
 	return WIDTH - __builtin_popcountll(repeats) >= LEAST_STEPS;
+}
+
+/* Looks for a probe in the trials from (x, y) on, and whether there is anything that could have moved. */
+static void probe(const struct se_motion_view *view, int x, int y, struct se_motion_probes *out)
+{
+	int end = view->area.y + view->area.h;
+	bool found = false, source = false;
+
+	for (int i = 0; i < TRIALS && y < end && !(found && source); i++, y += TRIAL_PITCH) {
+		const uint8_t *after = se_motion_after(view, x, y), *before = se_motion_before(view, x, y);
+
+		source = source || is_varied(before);
+		if (found || se_diff_first(after, before, WIDTH) == WIDTH || !is_varied(after))
+			continue;
+		found = true;
+		out->x[out->count] = x;
+		out->y[out->count++] = y;
+	}
+	out->sources += source;
 }
 
 void se_motion_choose_probes(const struct se_motion_view *view, struct se_motion_probes *out)
 {
 	struct se_rect area = view->area;
 
-	out->count = 0;
+	out->count = out->sources = 0;
 	if (area.w < WIDTH)
 		return;
 	for (int part = 0; part < GRID * GRID; part++) {
 		int x = area.x + (int)((int64_t)(area.w - WIDTH) * (2 * (part % GRID) + 1) / (2 * GRID));
 		int y = area.y + (int)((int64_t)area.h * (2 * (part / GRID) + 1) / (2 * GRID));
 
-		for (int i = 0; i < TRIALS && y < area.y + area.h; i++, y += TRIAL_PITCH) {
-			if (!is_probe(view, x, y))
-				continue;
-			out->x[out->count] = x;
-			out->y[out->count++] = y;
-			break;
-		}
+		probe(view, x, y, out);
 	}
+}
+
+bool se_motion_may_move(const struct se_motion_view *view, const struct se_motion_probes *probes)
+{
+	return se_rect_area(view->area) < DOUBTED_PIXELS || view->area.w < WIDTH || (probes->count > 0 && probes->sources > 0);
 }
 
 static bool inside(struct se_rect area, int x, int y)
