@@ -3,10 +3,13 @@
 #include "content.h"
 #include "engine_private.h"
 #include "error.h"
+#include "pool.h"
 
 #include <string.h>
 
-#define BATCH_PIXELS 524288 /* a batch of more is shared with the pool */
+#define BAND_PIXELS 131072  /* of a rectangle that batches share */
+#define TAKEN_PIXELS 500000 /* copying fewer is over before a helper is awake */
+#define PARTS 8
 #define FAST_LESS(coarser) ((coarser) * 15 / 4) /* JPEG quality for so many steps of the rate factor */
 
 static struct se_op *add_op(struct se_auto *self, int job, int quality)
@@ -61,7 +64,7 @@ int se_auto_add_fill(struct se_auto *self, struct se_rect rect, uint32_t colour)
 static struct se_batch *find_batch(struct se_auto *self)
 {
 	for (int i = 0; i < SE_AUTO_BATCHES - 1; i++)
-		if (self->batches[i].pixels < BATCH_PIXELS)
+		if (self->batches[i].pixels < self->batch_pixels)
 			return &self->batches[i];
 	return &self->batches[SE_AUTO_BATCHES - 1];
 }
@@ -71,14 +74,39 @@ int se_auto_add_lossless(struct se_auto *self, struct se_rect rect, int literals
 	return se_batch_add(find_batch(self), rect, literals);
 }
 
-/* What was told from photographs block by block, where those go another way, is not looked at once more. */
+/* Shares what is exact between an even number of batches, equally: two processors are done with them at once. */
+static void share_batches(struct se_auto *self)
+{
+	int64_t pixels = 0, count;
+
+	for (size_t i = 0; i < self->blocks.count; i++)
+		if (self->blocks.items[i].form == SE_FORM_LOSSLESS)
+			pixels += se_rect_area(self->blocks.items[i].box);
+	if (pixels <= SE_AUTO_BATCH_PIXELS) /* each has a palette and codes of its own */
+		return;
+	count = (pixels / SE_AUTO_BATCH_PIXELS + 2) & ~1;
+	count = count < SE_AUTO_BATCHES ? count : SE_AUTO_BATCHES;
+	self->batch_pixels = (pixels + count - 1) / count;
+}
+
+/* In bands, for batches share it. What was told from photographs block by block, where those go another way, is not looked at
+ * once more. */
 static int add_exact(struct se_auto *self, const struct se_block *block)
 {
 	bool mixed = self->blocks.photo == SE_FORM_LOSSLESS;
+	bool open = mixed || se_content_is_photo((struct se_content){ block->literals, block->cost });
+	int end = block->box.y + block->box.h, rows = BAND_PIXELS / block->box.w / SE_BLOCK * SE_BLOCK, code = SE_OK;
+	struct se_rect band = block->box;
 
-	if (mixed || se_content_is_photo((struct se_content){ block->literals, block->cost }))
-		return se_auto_add_lossless(self, block->box, block->literals);
-	return se_batch_add_text(find_batch(self), block->box, block->literals);
+	rows = rows > SE_BLOCK ? rows : SE_BLOCK;
+	for (; band.y < end && code == SE_OK; band.y += band.h) {
+		int cut = (band.y + rows) / SE_BLOCK * SE_BLOCK;
+
+		band.h = (cut < end ? cut : end) - band.y;
+		code = open ? se_auto_add_lossless(self, band, block->literals)
+		            : se_batch_add_text(find_batch(self), band, block->literals);
+	}
+	return code;
 }
 
 int se_auto_add_jpeg(struct se_engine *engine, struct se_rect rect, int quality, int shrink, bool final)
@@ -124,6 +152,7 @@ int se_auto_add_blocks(struct se_engine *engine, uint64_t now)
 	struct se_rect regions[SE_ACTIVITY_REGIONS];
 
 	se_auto_regions(self, regions, index);
+	share_batches(self);
 	for (size_t i = 0; i < self->blocks.count && code == SE_OK; i++) {
 		const struct se_block *block = &self->blocks.items[i];
 		int quality, worth;
@@ -199,11 +228,37 @@ static size_t take_video(struct se_engine *engine, size_t first, struct se_video
 	return (size_t)(next - block);
 }
 
+/* What is taken of the captured image, shared with the pool in PARTS runs of rows of tiles. */
+struct taking {
+	struct se_engine *engine;
+	struct se_tiles parts[PARTS];
+};
+
+static void take_part(void *context, size_t index)
+{
+	struct taking *all = context;
+	struct se_engine *engine = all->engine;
+	const struct se_blocks *blocks = &engine->automatic.blocks;
+	struct se_tiles *tiles = &all->parts[index];
+	int top = (int)index * tiles->rows / PARTS * SE_TILE, bottom = ((int)index + 1) * tiles->rows / PARTS * SE_TILE;
+	struct se_rect rows = { 0, top, tiles->width, bottom - top };
+
+	for (size_t i = 0; i < blocks->count; i++) {
+		const struct se_block *block = &blocks->items[i];
+		struct se_rect box = se_rect_intersect(block->box, rows);
+
+		if (block->form != SE_FORM_VIDEO && block->form != SE_FORM_NONE && !se_rect_empty(box))
+			se_tiles_take(tiles, box, &engine->reference, engine->image.pixels, engine->image.stride);
+	}
+}
+
 void se_auto_take_pixels(struct se_engine *engine)
 {
 	struct se_auto *self = &engine->automatic;
+	struct taking all = { .engine = engine };
 	int index[SE_ACTIVITY_REGIONS];
 	struct se_rect regions[SE_ACTIVITY_REGIONS];
+	int64_t pixels = 0;
 
 	se_auto_regions(self, regions, index);
 	for (int i = 0; i < SE_ACTIVITY_REGIONS; i++)
@@ -215,8 +270,15 @@ void se_auto_take_pixels(struct se_engine *engine)
 		if (block->form == SE_FORM_VIDEO)
 			taken = take_video(engine, i, &self->videos[index[block->video]]);
 		else if (block->form != SE_FORM_NONE)
-			se_tiles_take(&self->tiles, block->box, &engine->reference, engine->image.pixels, engine->image.stride);
+			pixels += se_rect_area(block->box);
 	}
+	if (pixels == 0)
+		return;
+	for (int i = 0; i < PARTS; i++)
+		all.parts[i] = se_tiles_fork(&self->tiles);
+	se_pool_run(take_part, &all, PARTS, pixels >= TAKEN_PIXELS, &engine->helper_cpu_ns);
+	for (int i = 0; i < PARTS; i++)
+		se_tiles_join(&self->tiles, &all.parts[i]);
 }
 
 int se_auto_encode(struct se_engine *engine)

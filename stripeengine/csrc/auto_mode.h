@@ -27,6 +27,7 @@
 #include "tiles.h"
 
 #define SE_AUTO_BATCHES 4
+#define SE_AUTO_BATCH_PIXELS 524288 /* what one batch is for */
 #define SE_AUTO_QUALITY_LEAST 10 /* of a JPEG, however fast it changes and however little may be sent */
 #define SE_AUTO_AREAS 8 /* searched for moves in one frame */
 
@@ -68,6 +69,7 @@ struct se_auto {
 	struct se_blocks blocks;
 	struct se_blocks repairs; /* what is due, for the frame being made */
 	struct se_batch batches[SE_AUTO_BATCHES];
+	int64_t batch_pixels; /* so many are enough for one batch of the frame being made */
 	struct se_op *ops; /* of the frame being made */
 	struct se_auto_op *origins;
 	size_t op_count, op_capacity;

@@ -192,6 +192,7 @@ void se_engine_auto_clear(struct se_engine *engine)
 	self->op_count = 0;
 	self->blocks.count = 0;
 	self->left_over = false;
+	self->batch_pixels = SE_AUTO_BATCH_PIXELS;
 	for (int i = 0; i < SE_AUTO_BATCHES; i++)
 		se_batch_clear(&self->batches[i]);
 }

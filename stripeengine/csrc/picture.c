@@ -3,8 +3,11 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "error.h"
+
+#define HUGE_PAGE 2097152u /* bytes */
 
 int se_picture_resize(struct se_picture *self, int width, int height)
 {
@@ -16,9 +19,14 @@ int se_picture_resize(struct se_picture *self, int width, int height)
 		                    SE_PICTURE_MAX, width, height);
 	stride = ((size_t)width * 4 + 63) & ~(size_t)63;
 	size = stride * (size_t)height; /* at most 1 GiB */
-	pixels = aligned_alloc(64, size);
+	if (size >= HUGE_PAGE)
+		size = (size + HUGE_PAGE - 1) & ~(size_t)(HUGE_PAGE - 1);
+	pixels = aligned_alloc(size >= HUGE_PAGE ? HUGE_PAGE : 64, size);
 	if (!pixels)
 		return se_error_set(SE_E_NOMEM, "out of memory: a picture of %dx%d pixels", width, height);
+	/* A picture has thousands of small pages, more than a processor knows by heart; where there are none the small ones do. */
+	if (size >= HUGE_PAGE)
+		madvise(pixels, size, MADV_HUGEPAGE);
 	memset(pixels, 0, size);
 	free(self->pixels);
 	*self = (struct se_picture){ pixels, stride, width, height };
