@@ -1,32 +1,7 @@
-/** Lossless batches for tests: an encoder, fast-check arbitraries of what it encodes, and an inflater for older Nodes. */
+/** Lossless batches for tests: an encoder, and fast-check arbitraries of what it encodes. */
 
-import { deflateRawSync, inflateRawSync } from "node:zlib";
+import { deflateRawSync } from "node:zlib";
 import fc from "fast-check";
-import { inflateRaw } from "../../../static/core/decoders/inflate.js";
-import { DecodeError } from "../../../static/core/decoders/patch.js";
-
-/** Older Nodes have no raw deflate in DecompressionStream; browsers do. */
-const hasRaw = (() => {
-  try {
-    new DecompressionStream(/** @type {any} */ ("deflate-raw"));
-    return true;
-  } catch {
-    return false;
-  }
-})();
-
-/** @type {typeof inflateRaw} */
-export const inflate = hasRaw
-  ? inflateRaw
-  : async (bytes, size) => {
-      try {
-        const result = new Uint8Array(inflateRawSync(bytes, { maxOutputLength: size || 1 }));
-        if (result.length === size) return result;
-      } catch {
-        // Refused below.
-      }
-      throw new DecodeError("bad deflate");
-    };
 
 /**
  * An encoder as simple as can be: repeats and copies wherever they are right, literals elsewhere; planes where it is told.

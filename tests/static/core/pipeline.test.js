@@ -7,6 +7,7 @@ import { Pipeline } from "../../../static/core/pipeline.js";
 import { Screen } from "../../../static/core/screen.js";
 import { settle } from "./clock.js";
 import { packFrame } from "./messages.js";
+import "./streams.js";
 
 const VECTORS = new URL("../../vectors/", import.meta.url);
 const [FILL, COPY, JPEG] = [1, 2, 4];
