@@ -54,9 +54,9 @@ soak:
 	@scripts/setup test
 	$(PYTHON_IN_VENV) -m tests.stripeengine.soak
 
-# Three at a time on two processors: half of what the tests do is wait. `tests/conftest.py` says which stay together.
+# Three at a time on two processors; what failed so is run once more, alone.
 test-python:
-	$(PYTHON_IN_VENV) -m pytest -n 3 --dist loadscope --no-loadscope-reorder
+	$(PYTHON_IN_VENV) -m tests.run
 
 CHAOS_ROUNDS ?= 50
 
