@@ -284,6 +284,43 @@ def test_a_kiosk_forgives_what_lived_long_enough(start: Start, tmp_path: Path) -
     assert made.process.poll() is None
 
 
+def outside(tmp_path: Path) -> Path:
+    """The desktop with its own menu, which the sandbox has at another place."""
+    shutil.copytree(DESKTOP, tmp_path / "desktop")
+    settings = tmp_path / "desktop" / "openbox" / "desktop.xml"
+    text = settings.read_text()
+    assert "/opt/stripedesk/" in text
+    settings.write_text(text.replace("/opt/stripedesk/", f"{tmp_path}/desktop/"))
+    return tmp_path / "desktop" / "start.sh"
+
+
+def test_the_desktop_asks_before_it_logs_out(start: Start, tmp_path: Path) -> None:
+    """The menu takes the first letter of an item for a choice, so whoever types at it means something else."""
+    made = start(kind="desktop", script=outside(tmp_path))
+
+    def tree() -> str:
+        return made.output("xwininfo", "-root", "-tree")
+
+    def asked() -> bool:
+        return '"Execute": ' in tree()  # the title that Openbox gives a question before a command
+
+    def choose_log_out(x: int, y: int) -> None:
+        made.output("xdotool", "mousemove", str(x), str(y), "click", "1")
+        wait_for(lambda: f"  +{x}+{y}\n" in tree(), 10, "the menu")
+        made.output("xdotool", "key", "l")
+        wait_for(asked, 10, made.said)
+
+    choose_log_out(300, 100)
+    made.output("xdotool", "key", "Return")  # the answer that is offered is no
+    wait_for(lambda: not asked(), 10, made.said)
+    choose_log_out(200, 150)
+    assert read_report(made.report).end is None and made.process.poll() is None
+    made.output("xdotool", "key", "Right", "Return")
+    assert made.process.wait(15) == 0
+    end = read_report(made.report).end
+    assert end is not None and not end.failed and "logged out" in end.message
+
+
 def test_an_application_that_is_no_kiosk_ends_its_session(start: Start) -> None:
     made = start("sleep 2.2")
     assert made.process.wait(15) == 0
