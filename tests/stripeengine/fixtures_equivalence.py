@@ -35,7 +35,7 @@ Mask = npt.NDArray[np.bool_]
 Rectangle = tuple[int, int, int, int]
 
 REPAIR_ROWS = 64  # what is lossy among these is painted over in one rectangle
-PATIENCE_S = 5.0  # for a machine busy with other things; a healthy engine needs milliseconds
+PATIENCE_S = 30.0  # for a machine busy with other things; a healthy engine needs milliseconds
 
 
 class Pipeline(Protocol):

@@ -7,178 +7,23 @@ After every message: what lies outside of its ops is as it was, and each op is i
 from __future__ import annotations
 
 import contextlib
-import os
-import select
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 pytest.importorskip("stripeengine._stripeengine", reason="the C engine is not built: make setup")
 
-from stripeengine import Engine, EngineSettings, FramebufferSource, wire
+from stripeengine import wire
 from stripeengine.decode import Decoder
 from stripeengine.ffi import has_h264
+from tests.stripeengine.fixtures_rest import PATIENCE_S
+from tests.stripeengine.fixtures_session import AT_END_S, AT_REST_S, ATTEMPTS, Session
 
-Pixels = npt.NDArray[np.uint8]
-
-PATIENCE_S = 5.0  # for a machine busy with other things
 REST_S = 1.2
 h264 = pytest.mark.skipif(not has_h264(), reason="built without x264")
-
-
-@dataclass
-class Session:
-    """An engine, its source, and a viewer who holds every message against the rules."""
-
-    mode: str
-    width: int = 320
-    height: int = 240
-    seed: int = 1
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        values = {"mode": self.mode, "framerate": 120, "repair_delay_ms": 60, **self.settings}
-        self.random = np.random.default_rng(self.seed)
-        self.source = FramebufferSource(self.width, self.height)
-        self.engine = Engine(self.source, EngineSettings().replace(values))
-        self.decoder = Decoder()
-        self.picture: Pixels = np.zeros((self.height, self.width, 3), dtype=np.uint8)
-        self.kinds: dict[int, int] = dict.fromkeys(range(1, 6), 0)
-        self.bytes = 0
-        self.keys = 0
-        self.videos: set[tuple[int, ...]] = set()
-        self._started = False
-
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.engine.close()
-        self.source.close()
-
-    def show(self, picture: Pixels | None = None) -> None:
-        """Submit the picture."""
-        if picture is not None:
-            self.picture = picture
-        self.source.submit(self.picture)
-        if not self._started:
-            self.engine.start()
-            self._started = True
-
-    def take(self, seconds: float, most: int = 0) -> int:
-        """Apply what comes within that time, ``most`` of it if given; return how many messages."""
-        until, count = time.monotonic() + seconds, 0
-        while True:
-            frame = self.engine.take()
-            if frame is not None:
-                with frame:
-                    self._apply(bytes(frame.buffer))
-                count += 1
-                if count == most:
-                    return count
-                continue
-            assert self.engine.failure is None, self.engine.failure
-            rest = until - time.monotonic()
-            if rest <= 0:
-                return count
-            if select.select([self.engine.fileno()], [], [], rest)[0]:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(self.engine.fileno(), 8)
-
-    def _apply(self, data: bytes) -> None:
-        message = wire.parse_message(data)
-        assert len(data) <= wire.MESSAGE_AIM or len(message.ops) == 1
-        before = self.decoder.picture.copy()
-        self.decoder.apply(message)
-        assert not self.decoder.missed
-        self.bytes += len(data)
-        covered = np.zeros(self.decoder.picture.shape[:2], dtype=bool)
-        for op in message.ops:
-            x, y, w, h = op.rectangle
-            covered[y : y + h, x : x + w] = True
-            self.kinds[op.kind] += 1
-            if op.kind == wire.H264:
-                self.keys += bool(op.flags & wire.KEY)
-                self.videos.add(op.rectangle)
-        if not message.header.resized:
-            assert np.array_equal(self.decoder.picture[~covered], before[~covered]), "drawn outside the ops"
-
-    def error(self) -> int:
-        """Return the largest difference of the decoded picture, 255 if its size is another."""
-        if self.decoder.picture.shape != self.picture.shape:
-            return 255
-        return int(np.abs(self.decoder.picture.astype(np.int16) - self.picture).max())
-
-    def settle(self, what: str, patience: float = PATIENCE_S) -> float:
-        """Wait until the picture is exact; return how long that took."""
-        start = time.monotonic()
-        while self.error():
-            self.take(0.02)
-            assert time.monotonic() - start < patience, f"{what}: {self.error()} off at rest"
-        return time.monotonic() - start
-
-    # ---- what happens on the screen ----
-
-    def place(self, least: int = 8) -> tuple[slice, slice]:
-        """Return a random rectangle as slices."""
-        height, width = self.picture.shape[:2]
-        w = int(self.random.integers(min(least, width), width + 1))
-        h = int(self.random.integers(min(least, height), height + 1))
-        x, y = int(self.random.integers(0, width - w + 1)), int(self.random.integers(0, height - h + 1))
-        return slice(y, y + h), slice(x, x + w)
-
-    def text(self, place: tuple[slice, slice]) -> None:
-        """Draw strokes in two colours."""
-        area = self.picture[place]
-        paper, ink = self.random.integers(0, 256, (2, 3), dtype=np.uint8)
-        strokes = self.random.random(area.shape[:2]) < 0.15
-        strokes[::7] = strokes[1::7] = False
-        area[:] = np.where(strokes[:, :, None], ink, paper)
-
-    def photo(self, place: tuple[slice, slice]) -> None:
-        """Draw a gradient with grain."""
-        area = self.picture[place]
-        y, x = np.mgrid[0 : area.shape[0], 0 : area.shape[1]]
-        start = int(self.random.integers(0, 100))
-        base = np.stack((x + start, y + start, (x + y) // 2), axis=2) % 200
-        area[:] = base + self.random.integers(0, 24, area.shape)
-
-    def flat(self, place: tuple[slice, slice]) -> None:
-        """Fill with one colour."""
-        self.picture[place] = self.random.integers(0, 256, 3, dtype=np.uint8)
-
-    def scroll(self, place: tuple[slice, slice]) -> None:
-        """Scroll up; new text comes in below."""
-        area = self.picture[place]
-        step = min(int(self.random.integers(1, 60)), area.shape[0])
-        area[: area.shape[0] - step] = area[step:].copy()
-        bottom = slice(place[0].stop - step, place[0].stop)
-        self.text((bottom, place[1]))
-
-    def drag(self, place: tuple[slice, slice]) -> None:
-        """Move a window a little, over what was there."""
-        window = self.picture[place].copy()
-        height, width = self.picture.shape[:2]
-        y = int(np.clip(place[0].start + self.random.integers(-12, 13), 0, height - window.shape[0]))
-        x = int(np.clip(place[1].start + self.random.integers(-12, 13), 0, width - window.shape[1]))
-        self.picture[place] = (90, 120, 150)
-        self.picture[y : y + window.shape[0], x : x + window.shape[1]] = window
-
-    def change(self) -> None:
-        """Do one of these."""
-        kinds = (self.text, self.text, self.photo, self.flat, self.scroll, self.drag)
-        kinds[int(self.random.integers(0, len(kinds)))](self.place())
-
-    def play(self, place: tuple[slice, slice], pictures: int) -> None:
-        """Let a video run there."""
-        for _ in range(pictures):
-            self.photo(place)
-            self.show()
-            self.take(0.012)
 
 
 def resize(session: Session) -> None:
@@ -255,14 +100,14 @@ def test_what_keeps_changing_delays_nobody_elses_repair() -> None:
         session.take(0.1)
         photo, caret = (slice(0, 128), slice(0, 128)), (slice(200, 216), slice(300, 302))
         session.photo(photo)
-        start = time.monotonic()
-        while time.monotonic() - start < PATIENCE_S:
+        for _ in range(round(REST_S / 0.03)):
             session.picture[caret] ^= 255
             session.show()
             session.take(0.03)
             if np.array_equal(session.decoder.picture[photo], session.picture[photo]):
                 break
-        assert time.monotonic() - start < REST_S
+        else:
+            pytest.fail(f"{session.error()} off while something else changes")
 
 
 def test_without_lossless_when_still_photographs_are_painted_over() -> None:
@@ -289,13 +134,13 @@ def test_a_video_is_one_stream_and_ends_exact() -> None:
         session.show()
         session.settle("text")
         place = (slice(96, 336), slice(128, 448))
-        session.play(place, 60)
+        session.play_on(lambda: session.photo(place))
         assert session.kinds[wire.H264] > 10
         # Text elsewhere stays exact while the video plays.
         outside = np.ones((480, 640), dtype=bool)
         outside[64:368, 96:480] = False
         assert np.array_equal(session.decoder.picture[outside], session.picture[outside])
-        assert session.settle("at rest") < 4 * REST_S
+        session.settle("at rest")
 
 
 @h264
@@ -307,12 +152,13 @@ def test_a_film_at_an_odd_place_keeps_its_colours() -> None:
         session.settle("text")
         session.take(1.5)  # what changed before is no part of the film any more
         place = (slice(101, 341), slice(133, 453))
-        for _ in range(60):
+
+        def draw() -> None:
             squares = session.random.choice(np.array(((220, 40, 40), (40, 60, 220)), dtype=np.uint8), (120, 160))
             grain = session.random.integers(-6, 7, (240, 320, 3))
             session.picture[place] = squares.repeat(2, axis=0).repeat(2, axis=1) + grain
-            session.show()
-            session.take(0.012)
+
+        session.play_on(draw)
         session.take(0.1)
         assert session.videos and all((x, y) == (129, 97) for x, y, *_ in session.videos), session.videos
         difference = session.decoder.picture[place].astype(float) - session.picture[place]
@@ -336,7 +182,19 @@ def play_film(session: Session, width: int, height: int, pictures: int = 20) -> 
         session.show(films[number % 4])
         session.take(0.012)
     session.take(0.05)
-    assert session.videos == {(0, 0, width, height)}
+
+
+@contextlib.contextmanager
+def after_film(settings: dict[str, Any]) -> Iterator[Session]:
+    """A session after a film, which began anew if the machine stood still for so long that the film was at rest."""
+    for attempt in range(ATTEMPTS):
+        with Session("auto", width=832, height=512, settings=settings) as session:
+            play_film(session, 832, 512)
+            if session.pause < AT_REST_S or attempt == ATTEMPTS - 1:
+                assert session.videos == {(0, 0, 832, 512)}
+                session.pause = 0
+                yield session
+                return
 
 
 # Where exact pixels take more than a second, or none come at all, a better picture comes first.
@@ -351,8 +209,7 @@ def play_film(session: Session, width: int, height: int, pictures: int = 20) -> 
     ],
 )
 def test_a_video_at_rest_is_painted_over_unless_it_is_soon_exact(settings: dict[str, Any], painted: bool) -> None:
-    with Session("auto", width=832, height=512, settings=settings) as session:
-        play_film(session, 832, 512)
+    with after_film(settings) as session:
         wanted = 2 if painted else 1  # the film's first picture is one
         until = time.monotonic() + PATIENCE_S
         while session.keys < wanted and time.monotonic() < until:
@@ -368,17 +225,21 @@ def test_a_video_at_rest_is_painted_over_unless_it_is_soon_exact(settings: dict[
 @h264
 def test_a_video_that_pauses_is_repaired_and_goes_on_as_it_was() -> None:
     """Its stream lives on under the exact pixels, and the picture after them needs no key frame."""
-    with Session("auto", width=832, height=512) as session:
-        play_film(session, 832, 512)
-        session.keys, session.kinds[wire.LOSSLESS] = 0, 0
-        until = time.monotonic() + PATIENCE_S
-        while not session.kinds[wire.LOSSLESS] and time.monotonic() < until:
-            session.take(0.01, most=1)  # to hold all of them against the rules takes longer than the region lives on
-        assert session.kinds[wire.LOSSLESS], "nothing was repaired"
-        session.kinds[wire.H264] = 0
-        play_film(session, 832, 512, 3)
-        assert session.kinds[wire.H264] and not session.keys, "it began anew"
-        session.settle("exact in the end", 2 * PATIENCE_S)
+    for attempt in range(ATTEMPTS):
+        with after_film({}) as session:
+            session.keys, session.kinds[wire.LOSSLESS] = 0, 0
+            until = time.monotonic() + PATIENCE_S
+            while not session.kinds[wire.LOSSLESS] and time.monotonic() < until:
+                session.take(0.01, most=1)  # holding all of them against the rules takes longer than the region lives
+            assert session.kinds[wire.LOSSLESS], "nothing was repaired"
+            session.kinds[wire.H264] = 0
+            play_film(session, 832, 512, 3)
+            if session.pause > AT_END_S and attempt < ATTEMPTS - 1:
+                continue  # the machine stood still until the region was no more
+            assert session.videos == {(0, 0, 832, 512)}
+            assert session.kinds[wire.H264] and not session.keys, "it began anew"
+            session.settle("exact in the end", 2 * PATIENCE_S)
+            return
 
 
 def test_a_snapshot_is_what_everybody_has() -> None:
