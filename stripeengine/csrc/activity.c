@@ -139,8 +139,19 @@ void se_activity_touch(struct se_activity *self, struct se_rect rect, int litera
 			tile->changed = now;
 		}
 	}
+	self->alive = se_rect_union(self->alive, range);
 	if (!se_rect_empty(range) && now > self->changed)
 		self->changed = now;
+}
+
+void se_activity_delay(struct se_activity *self, uint64_t changed, uint64_t us)
+{
+	if (self->changed != changed)
+		return;
+	for (int i = 0; i < self->columns * self->rows; i++)
+		if (self->tiles[i].changed == changed)
+			self->tiles[i].changed += us;
+	self->changed += us;
 }
 
 uint64_t se_activity_last_change(const struct se_activity *self, struct se_rect rect)

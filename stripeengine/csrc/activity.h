@@ -30,6 +30,10 @@ int se_activity_resize(struct se_activity *self, int width, int height);
  * rectangle, or SE_ACTIVITY_UNKNOWN if nobody looked (inside a live region): it tells video from text that keeps changing. */
 void se_activity_touch(struct se_activity *self, struct se_rect rect, int literals, uint64_t now);
 
+/* The frame of time `changed`, the last one, took `us` longer than it should have: what changed with it counts as of so much later, for
+ * nobody could see whether it went on changing. */
+void se_activity_delay(struct se_activity *self, uint64_t changed, uint64_t us);
+
 /* Finds the video regions: out[i] is region i, empty (w and h 0) if there is none; returns how many there are. A region keeps
  * its index i (hence its stream) while it lives and stays as it is while the video jitters; a changed rectangle needs an
  * encoder of the new size and a key frame. Rectangles are disjoint, begin at multiples of 16, or one pixel after where the

@@ -33,6 +33,7 @@ struct se_activity {
 	uint8_t *labels; /* of the search for regions: tile seen */
 	int *queue;
 	uint64_t changed; /* the newest change */
+	struct se_rect alive; /* in tiles: all whose level is not 0 are in it. Typing must not cost a look at a whole large screen */
 	struct se_activity_slot slots[SE_ACTIVITY_REGIONS];
 };
 

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #define ENTER 4.5            /* level: 6 changes in a sixth of a second, or 12 a second for longer */
-#define ENTER_WHOLE 2.6      /* the same where most of the picture changes at once: three changes in a tenth of a second */
-#define LEAVE 1.5
+#define ENTER_WHOLE 2.4      /* the same where most of the picture changes at once: three changes in a sixth of a second */
+#define LEAVE 1.5            /* at its last change: two a second */
 #define ENTER_LITERALS 200   /* of 1000: less is cheaper losslessly at any rate */
 #define LEAVE_LITERALS 100
 #define LEAST_TILES 4        /* a smaller region is not worth a decoder */
@@ -30,31 +30,53 @@
 static bool most_moves(const struct se_activity *self, uint64_t now)
 {
 	struct se_decay decay = { 0, 1 };
+	struct se_rect alive = self->alive;
 	int count = self->columns * self->rows, moving = 0;
 
-	for (int i = 0; i < count; i++)
-		moving += self->tiles[i].level > 0 && self->tiles[i].literals >= ENTER_LITERALS &&
-		          se_tile_level(&self->tiles[i], now, &decay) >= ENTER_WHOLE;
+	if (alive.w * alive.h * 100 <= count * WHOLE_PERCENT)
+		return false;
+	for (int row = alive.y; row < alive.y + alive.h; row++)
+		for (int column = alive.x; column < alive.x + alive.w; column++) {
+			const struct se_tile *tile = &self->tiles[row * self->columns + column];
+
+			moving += tile->level > 0 && tile->literals >= ENTER_LITERALS && se_tile_level(tile, now, &decay) >= ENTER_WHOLE;
+		}
 	return moving * 100 > count * WHOLE_PERCENT;
+}
+
+/* Asked between two pictures of a slow film, the level of then would be that of no film: what is active goes by that of its last change. */
+static void update_tile(struct se_tile *tile, double enter, uint64_t now, struct se_decay *decay)
+{
+	double level = se_tile_level(tile, now, decay);
+
+	if (now >= tile->changed + SE_ACTIVITY_LEAVE_US)
+		tile->active = false;
+	else if (tile->active)
+		tile->active = tile->level >= LEAVE && tile->literals >= LEAVE_LITERALS;
+	else
+		tile->active = level >= enter && tile->literals >= ENTER_LITERALS;
+	if (level < SE_TILE_FORGET && !tile->active) {
+		tile->level = 0;
+		tile->literals = 0;
+	}
 }
 
 static void update_tiles(struct se_activity *self, uint64_t now)
 {
 	struct se_decay decay = { 0, 1 };
+	struct se_rect alive = self->alive;
 	double enter = most_moves(self, now) ? ENTER_WHOLE : ENTER;
 
-	for (int i = 0; i < self->columns * self->rows; i++) {
-		struct se_tile *tile = &self->tiles[i];
-		double level;
+	self->alive = (struct se_rect){ 0, 0, 0, 0 };
+	for (int row = alive.y; row < alive.y + alive.h; row++)
+		for (int column = alive.x; column < alive.x + alive.w; column++) {
+			struct se_tile *tile = &self->tiles[row * self->columns + column];
 
-		if (tile->level <= 0)
-			continue;
-		level = se_tile_level(tile, now, &decay);
-		if (tile->active)
-			tile->active = level >= LEAVE && tile->literals >= LEAVE_LITERALS && now < tile->changed + SE_ACTIVITY_LEAVE_US;
-		else
-			tile->active = level >= enter && tile->literals >= ENTER_LITERALS && now < tile->changed + SE_ACTIVITY_LEAVE_US;
-	}
+			if (tile->level > 0)
+				update_tile(tile, enter, now, &decay);
+			if (tile->level > 0)
+				self->alive = se_rect_union(self->alive, (struct se_rect){ column, row, 1, 1 });
+		}
 }
 
 struct cluster {
@@ -138,21 +160,22 @@ static int add_wish(struct se_rect *wishes, int count, struct se_rect rect)
 /* What the regions should be now, disjoint. */
 static int find_wishes(struct se_activity *self, struct se_rect wishes[SE_ACTIVITY_REGIONS])
 {
-	struct se_rect whole = { 0, 0, self->width, self->height };
+	struct se_rect whole = { 0, 0, self->width, self->height }, alive = self->alive;
 	int64_t area = 0;
 	int count = 0;
 
 	memset(self->labels, 0, (size_t)(self->columns * self->rows));
-	for (int i = 0; i < self->columns * self->rows; i++) {
-		struct cluster cluster;
+	for (int row = alive.y; row < alive.y + alive.h; row++)
+		for (int column = alive.x; column < alive.x + alive.w; column++) {
+			int index = row * self->columns + column;
+			struct cluster cluster;
 
-		if (self->labels[i] || !self->tiles[i].active)
-			continue;
-		cluster = collect(self, i);
-		if (cluster.tiles < LEAST_TILES || se_rect_area(cluster.rect) < LEAST_PIXELS)
-			continue;
-		count = add_wish(wishes, count, snap(self, cluster.rect));
-	}
+			if (self->labels[index] || !self->tiles[index].active)
+				continue;
+			cluster = collect(self, index);
+			if (cluster.tiles >= LEAST_TILES && se_rect_area(cluster.rect) >= LEAST_PIXELS)
+				count = add_wish(wishes, count, snap(self, cluster.rect));
+		}
 	for (int i = 0; i < count; i++)
 		area += se_rect_area(wishes[i]);
 	if (area * 100 > se_rect_area(whole) * WHOLE_PERCENT) {

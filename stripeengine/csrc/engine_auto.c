@@ -5,6 +5,7 @@
 #include "error.h"
 
 #define QUALITY_FINAL se_tile_quality(100, 444) /* no JPEG is better */
+#define SWIFT_US 40000u /* a frame that took longer hides what changed meanwhile: that time counts for nothing */
 
 static void drop_videos(struct se_auto *self)
 {
@@ -212,6 +213,15 @@ static int collect(struct se_engine *engine, uint64_t now)
 	return code;
 }
 
+/* How often something changes must not depend on how long its pictures take: a film would be none on a slow or busy machine. */
+static void forgive_slowness(struct se_auto *self, uint64_t began)
+{
+	uint64_t spent = se_now_us() - began;
+
+	if (spent > SWIFT_US)
+		se_activity_delay(self->activity, began, spent - SWIFT_US);
+}
+
 static const struct se_job *failed_job(const struct se_jobs *jobs)
 {
 	for (size_t i = 0; i < jobs->count; i++)
@@ -248,6 +258,7 @@ int se_engine_auto_build(struct se_engine *engine, uint64_t capture_us, uint64_t
 		text = se_error_message();
 	se_auto_settle(engine, sent, now);
 	se_auto_account(self, bytes, now);
+	forgive_slowness(self, now);
 	self->repair_due = se_auto_find_repair(engine);
 	failed = failed_job(&engine->jobs);
 	if (failed) {

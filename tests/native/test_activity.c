@@ -119,6 +119,30 @@ static void check_slow_rest(void)
 	se_activity_free(self);
 }
 
+/* Asked between two of its pictures, a slow film is one still; so are its first pictures, each of which takes 0.3 s to encode. */
+static void check_slow_engine(void)
+{
+	struct se_activity *self = open_grid(3840, 2160);
+	struct se_rect whole = { 0, 0, 3840, 2160 };
+	uint64_t now = START;
+
+	for (int i = 0; i < 20; i++, now += 340000u) {
+		se_activity_touch(self, whole, i < 3 ? PHOTO : SE_ACTIVITY_UNKNOWN, now);
+		se_activity_regions(self, now, regions);
+		CHECK(se_rect_empty(regions[0]) == (i < 2), "picture %d", i);
+		se_activity_delay(self, now, 260000u);
+	}
+	for (int i = 0; i < 20; i++, now += 330000u) {
+		se_activity_touch(self, whole, SE_ACTIVITY_UNKNOWN, now);
+		se_activity_regions(self, now, regions);
+		se_activity_regions(self, now + SE_ACTIVITY_REST_US, regions);
+		CHECK(!se_rect_empty(regions[0]), "over at 3 pictures a second");
+	}
+	se_activity_delay(self, now, 1000000u); /* nothing changed then */
+	CHECK(se_activity_last_change(self, whole) == now - 330000u, "delayed");
+	se_activity_free(self);
+}
+
 /* What raises the window of a video covers more of its tiles than the video. Soon the region begins where that does, once. */
 static void check_shift(void)
 {
@@ -332,6 +356,7 @@ void test_activity(void)
 	check_video(18, 0);
 	check_others();
 	check_slow_rest();
+	check_slow_engine();
 	check_shift();
 	check_whole_at_once();
 	check_two();
