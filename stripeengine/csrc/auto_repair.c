@@ -10,7 +10,8 @@
 #include "engine_private.h"
 #include "error.h"
 
-#define FRAME_BYTES 65536  /* of repairs in one frame, estimated */
+#define FRAME_BYTES 65536  /* of repairs in one frame, estimated, */
+#define FRAME_PIXELS 2097152 /* of a picture of up to so many pixels; of a larger one as many times more, or it would take seconds */
 #define FRAME_REPAIRS 1024 /* and rectangles */
 #define BLOCK_TILES (SE_BLOCK / SE_TILE)
 
@@ -271,6 +272,14 @@ static int add_bounded(struct se_engine *engine, const struct se_block *repair, 
 	return code;
 }
 
+/* Bytes of repairs that a frame may have, estimated. */
+static int64_t frame_bytes(const struct se_engine *engine)
+{
+	int64_t pixels = se_rect_area(se_picture_bounds(&engine->reference));
+
+	return pixels > FRAME_PIXELS ? FRAME_BYTES * pixels / FRAME_PIXELS : FRAME_BYTES;
+}
+
 /* The share of the repairs, or all that is left if no change waits and no video is about to change; a part of the bucket is kept
  * for the next change. */
 static int add_within_budget(struct se_engine *engine)
@@ -282,7 +291,7 @@ static int add_within_budget(struct se_engine *engine)
 	int code = SE_OK;
 
 	left = share || left < least ? least : left;
-	left = left > FRAME_BYTES ? FRAME_BYTES : left;
+	left = left > frame_bytes(engine) ? frame_bytes(engine) : left;
 	for (size_t i = 0; i < self->repairs.count && i < FRAME_REPAIRS && code == SE_OK; i++) {
 		int64_t bytes;
 
@@ -299,7 +308,7 @@ static int add_within_budget(struct se_engine *engine)
 static int add_freely(struct se_engine *engine)
 {
 	struct se_auto *self = &engine->automatic;
-	int64_t most = engine->settings.mode == SE_MODE_LOSSLESS ? INT64_MAX : FRAME_BYTES, spent = 0;
+	int64_t most = engine->settings.mode == SE_MODE_LOSSLESS ? INT64_MAX : frame_bytes(engine), spent = 0;
 	int code = SE_OK, repairs = 0;
 
 	for (size_t i = 0; i < self->repairs.count && spent < most && code == SE_OK; i++) {

@@ -25,9 +25,11 @@ int se_has_h264(void)
 
 #define QUANTIZER_WORST 51
 #define SMALL_PIXELS 262144   /* up to here CABAC costs little and saves bytes */
+#define HUGE_PIXELS 4194304   /* from here on time is what is scarce: motion is searched to whole pixels, and more slices share the work */
 #define CHROMA_FINER 4        /* steps of the quantizer: coloured edges suffer from 4:2:0 already */
 #define CODED_NORMAL 60.0     /* bits x quantizer step of a macroblock that gets the rate factor itself as quantizer */
 #define CODED_NORMAL_LARGE 66.0 /* the same of a large video: 0.2 dB for 2 % of its bytes */
+#define CODED_NORMAL_HUGE 95.0  /* what the coarser search of a huge one loses, and a step more */
 #define CODED_STEPS 2.4       /* of the quantizer for twice as much: x264's 6 x (1 - qcomp) */
 #define COARSER_MOST 10
 #define FINER_MOST 6
@@ -53,14 +55,19 @@ static bool is_small(int width, int height)
 	return width * height <= SMALL_PIXELS;
 }
 
+static bool is_huge(int width, int height)
+{
+	return width * height >= HUGE_PIXELS;
+}
+
 static int set_parameters(x264_param_t *p, int width, int height, struct se_h264_form form, int framerate)
 {
-	bool small = is_small(width, height);
+	bool small = is_small(width, height), huge = is_huge(width, height);
 
 	if (x264_param_default_preset(p, "ultrafast", "zerolatency") < 0)
 		return -1;
 	p->i_log_level = X264_LOG_NONE;
-	p->i_threads = small ? 1 : 2; /* a slice each: nobody waits longer for a picture than he must */
+	p->i_threads = small ? 1 : huge ? 4 : 2; /* a slice each: nobody waits longer for a picture than he must */
 	p->b_sliced_threads = !small;
 	p->i_width = width;
 	p->i_height = height;
@@ -81,7 +88,7 @@ static int set_parameters(x264_param_t *p, int width, int height, struct se_h264
 	p->rc.b_filler = 0;
 	p->analyse.i_chroma_qp_offset = -CHROMA_FINER;
 	p->analyse.inter = X264_ANALYSE_I4x4 | (small ? X264_ANALYSE_PSUB16x16 : 0);
-	p->analyse.i_subpel_refine = 1; /* half pixels */
+	p->analyse.i_subpel_refine = huge ? 0 : 1; /* whole or half pixels */
 	p->b_deblocking_filter = 1;
 	p->b_cabac = small;
 	p->vui.i_colorprim = 1; /* BT.709, whose primaries are sRGB's: whatever the matrix, the colours are those of a desktop */
@@ -241,13 +248,21 @@ static int key_quantizer(int crf)
 	return clamp(crf - 3, 1, QUANTIZER_WORST);
 }
 
+/* Bits x quantizer step of a macroblock that gets the rate factor itself as quantizer. */
+static double coded_normal(const struct se_h264 *self)
+{
+	if (is_small(self->coded_width, self->coded_height))
+		return CODED_NORMAL;
+	return is_huge(self->coded_width, self->coded_height) ? CODED_NORMAL_HUGE : CODED_NORMAL_LARGE;
+}
+
 /* The more of the picture changes, and the finer what changes is, the coarser: as x264's rate factor has it. */
 static int delta_quantizer(const struct se_h264 *self, int crf)
 {
-	double normal = is_small(self->coded_width, self->coded_height) ? CODED_NORMAL : CODED_NORMAL_LARGE, steps = 0;
+	double steps = 0;
 
 	if (self->coded_weight > 0 && self->coded > 0)
-		steps = CODED_STEPS * log2(self->coded / self->coded_weight / normal);
+		steps = CODED_STEPS * log2(self->coded / self->coded_weight / coded_normal(self));
 	steps = steps < -FINER_MOST ? -FINER_MOST : steps > COARSER_MOST ? COARSER_MOST : steps;
 	return clamp((int)lround(crf + steps), 1, QUANTIZER_WORST);
 }

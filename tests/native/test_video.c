@@ -1,4 +1,5 @@
 /* test_video.c - an H.264 stream of its own: the quantizer follows the rate factor and what the pictures before have cost. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "check.h"
@@ -47,6 +48,27 @@ static size_t key(struct se_h264 *self, int crf)
 	return size;
 }
 
+/* Slices of a key frame of one colour. */
+static int slices(int width, int height)
+{
+	struct se_h264 *self = se_h264_open(width, height, (struct se_h264_form){ 420, SE_COLOUR_709_LIMITED }, 60);
+	size_t stride = (size_t)width * 4;
+	uint8_t *grey = malloc(stride * (size_t)height);
+	struct se_buffer out = { 0 };
+	int count = 0;
+
+	CHECK(self && grey, "%s", se_error_message());
+	memset(grey, 128, stride * (size_t)height);
+	se_h264_update(self, grey, stride, (struct se_rect){ 0, 0, width, height });
+	CHECK(se_h264_encode(self, true, 25, 0, &out) == 1, "%s", se_error_message());
+	for (size_t i = 0; i + 3 < out.size; i++)
+		count += out.data[i] == 0 && out.data[i + 1] == 0 && out.data[i + 2] == 1 && (out.data[i + 3] & 31) == 5;
+	se_buffer_free(&out);
+	free(grey);
+	se_h264_free(self);
+	return count;
+}
+
 void test_video(void)
 {
 	struct se_h264_form form = { 420, SE_COLOUR_709_LIMITED }, other = { 420, SE_COLOUR_601_LIMITED };
@@ -86,4 +108,6 @@ void test_video(void)
 	/* The history does not reach into key frames. */
 	CHECK(key(self, 15) > key_fine * 3 / 4, "a key frame forgot its quantizer");
 	se_h264_free(self);
+	/* The larger, the more share the work. */
+	CHECK(slices(512, 512) == 1 && slices(1280, 720) == 2 && slices(3840, 2160) == 4, "slices");
 }
