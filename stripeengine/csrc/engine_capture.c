@@ -212,14 +212,14 @@ int se_engine_capture(struct se_engine *self, bool scan, uint64_t now)
 	}
 	if (scan && vtable->distrust)
 		vtable->distrust(self->source);
-	for (int i = 0; i < count && code == SE_OK; i++)
-		code = capture_rows(self, intervals[i], everything);
-	if (scan) {
+	if (scan) { /* counted when it begins, as the wake-up for it was: a large screen takes a while */
 		self->last_scan_us = now;
 		pthread_mutex_lock(&self->lock);
 		self->stats.scans++;
 		pthread_mutex_unlock(&self->lock);
 	}
+	for (int i = 0; i < count && code == SE_OK; i++)
+		code = capture_rows(self, intervals[i], everything);
 	if (code < 0)
 		return code;
 	note_changes(self, now);
