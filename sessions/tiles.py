@@ -105,6 +105,30 @@ def whole(grid: Grid, rectangles: Iterable[Rectangle]) -> int:
     return mask
 
 
+@lru_cache(1024)
+def bounds(grid: Grid, mask: int, across: int, down: int) -> tuple[tuple[int, Rectangle], ...]:
+    """Return, for each cell of ``across`` by ``down`` tiles, the rectangle that holds its tiles of ``mask``.
+
+    As (number of the cell, rectangle in tiles); a cell without tiles is left out. Row by row, not tile by tile: every
+    request for a repair comes here.
+    """
+    columns, rows = grid.columns, grid.rows
+    line, found = (1 << columns) - 1, []
+    for top in range(0, rows, down):
+        lines = [mask >> row * columns & line for row in range(top, min(rows, top + down))]
+        for left in range(0, columns, across):
+            cell = ((1 << across) - 1) << left
+            inside = [(row, part) for row, tiles in enumerate(lines, top) if (part := tiles & cell)]
+            if inside:
+                every = 0
+                for _, part in inside:
+                    every |= part
+                x, y = (every & -every).bit_length() - 1, inside[0][0]
+                rectangle = (x, y, every.bit_length() - x, inside[-1][0] + 1 - y)
+                found.append((top // down * columns + left // across, rectangle))
+    return tuple(found)
+
+
 def bits(mask: int) -> Iterable[int]:
     """Return the numbers of the tiles of ``mask``, from the top left on."""
     while mask:

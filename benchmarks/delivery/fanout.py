@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from benchmarks.clocks import cpu_seconds, resident_mb
 from benchmarks.delivery.figures import Figures, p95_ms, percentile
 from benchmarks.delivery.site import Crowd, Site, Worker, staged
+from benchmarks.delivery.slow import ROUND_S
 
 TICKS = 30
 MANY = 50
@@ -19,7 +20,11 @@ JOIN_ROUNDS = 40, 12
 TURNS = 9, 5
 """Of the owner alone and beside all others: what else runs on the machine comes and goes within seconds."""
 SLOW_TURNS = 5, 3
-"""Of nobody slow, one and ten: what they cost is little beside what the scrolling page costs from spell to spell."""
+"""Of nobody slow, one and ten."""
+BESIDE = {"": 0, "_1_slow": 1, "_10_slow": 9}
+"""How many slow ones come each time, by the end of the figures' names."""
+ENGINE_THREAD = "stripe-engine"
+"""Makes the frames. What a scrolling page costs it changes by more from spell to spell than slow viewers cost."""
 
 
 def fan_out(short: bool) -> Figures:
@@ -50,32 +55,47 @@ def fan_out(short: bool) -> Figures:
         crowd.order("close", viewers=list(range(inside)))
         again = measure()  # one viewer once more: what a busier machine costs is not the viewers' doing
         painter.order(f"scroll {TICKS}")
-        turns = [_slow_turn(site, worker, lambda: measure()[1]) for _ in range(SLOW_TURNS[short])]
-    alone, one, ten = (percentile(spells, 0.5) or 0.0 for spells in zip(*turns, strict=True))
+        turns = [_slow_turn(site, worker) for _ in range(SLOW_TURNS[short])]
+    spells = {name: percentile([turn[name] for turn in turns], 0.5) or 0.0 for name in turns[0]}
+    alone, one, ten = (spells[f"beside_engine_percent_scroll{beside}"] for beside in BESIDE)
     most = max(encodes for encodes, _ in made.values())
     busiest = max(cores for _, cores in made.values())
     return {
         "encodes_added_percent": (most / max(1.0, made[1][0], again[0]) - 1) * 100,
         "cpu_added_percent": (busiest / max(made[1][1], again[1]) - 1) * 100,
         "cpu_percent": made[1][1] * 100,
-        "slow_cpu_ratio": max(0.0, ten - alone) / max(one - alone, 0.005),
+        "slow_cpu_ratio": max(0.0, ten - alone) / max(one - alone, 0.1),
         **{f"encodes_{number}": encodes for number, (encodes, _) in made.items()},
         **{f"cpu_percent_{number}": cores * 100 for number, (_, cores) in made.items()},
-        "cpu_percent_scroll": alone * 100,
-        "cpu_percent_scroll_1_slow": one * 100,
-        "cpu_percent_scroll_10_slow": ten * 100,
+        **spells,
     }
 
 
-def _slow_turn(site: Site, worker: Worker, measure: Callable[[], float]) -> tuple[float, float, float]:
-    """Return the worker's cores before one who keeps up, beside one more who is slow, and beside ten."""
-    alone, slow = measure(), site.crowd()
-    cores = [alone]
-    for more in (1, 9):
-        slow.open(worker.session, more, **SLOW)
-        cores.append(measure())
+def _slow_turn(site: Site, worker: Worker) -> dict[str, float]:
+    """Return what the worker takes, and what of it beside its engine, with nobody slow, one, and ten."""
+    slow, pid = site.crowd(), worker.process.pid
+    figures = {}
+    for beside, more in BESIDE.items():
+        if more:
+            slow.open(worker.session, more, **SLOW)
+        time.sleep(SETTLE_S)
+        before, began = _processor_time(pid), time.monotonic()
+        time.sleep(ROUND_S)  # a whole one: what a picture costs depends on where the page is
+        passed = time.monotonic() - began
+        threads, whole = ((now - then) / passed for now, then in zip(_processor_time(pid), before, strict=True))
+        figures[f"beside_engine_percent_scroll{beside}"] = threads * 100
+        figures[f"cpu_percent_scroll{beside}"] = whole * 100
     slow.close()
-    return cores[0], cores[1], cores[2]
+    return figures
+
+
+def _processor_time(pid: int) -> tuple[float, float]:
+    """Return a worker's processor seconds: of all threads but the engine's, and of all."""
+    whole, engine = cpu_seconds(pid), 0.0
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        if (thread / "comm").read_text(encoding="utf-8").strip() == ENGINE_THREAD:
+            engine += int((thread / "schedstat").read_text(encoding="ascii").split()[0]) / 1e9
+    return whole - engine, whole
 
 
 def web_tier(short: bool) -> Figures:

@@ -91,7 +91,13 @@ ROWS: Final[dict[str, Row]] = {
             T("encodes_added_percent", "frames made for 50 viewers above those for one", "%", most=2),
             T("cpu_added_percent", "worker CPU for 50 viewers above that for one", "%", most=10),
             T("cpu_percent", "worker CPU for one viewer", "% of a core"),
-            T("slow_cpu_ratio", "worker CPU that ten slow viewers add, over what one adds", "×", most=2, digits=2),
+            T(
+                "slow_cpu_ratio",
+                "worker CPU beside its engine that ten slow viewers add, over what one adds",
+                "×",
+                most=2,
+                digits=2,
+            ),
         ),
     ),
     "video-join": Row(

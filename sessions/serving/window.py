@@ -137,8 +137,7 @@ class FrameWindow:
 
     def fall_behind(self, reason: str = "behind") -> None:
         """Send nothing of what is queued: the newest state of it is asked for when the viewer is ready."""
-        items = self._backlog.clear()
-        for item in items:
+        for item in (items := self._backlog.clear()):
             if isinstance(item, Frame):
                 self._skip(item, reason)
         if any(isinstance(item, Due) and not item.answer.partial for item in items):
@@ -228,11 +227,10 @@ class FrameWindow:
             self.fall_behind("cap" if now < self.caps.free_at() else "behind")
         self._journal.give_up(now)
         requests: list[Ask | KeyFrames] = []
-        if self._journal.ask is None and now >= max(self._not_before, self.caps.free_at()):
-            ask = self._need(now)
-            if ask is not None:
-                self._journal.begin(ask)
-                requests.append(ask)
+        may = self._journal.ask is None and now >= max(self._not_before, self.caps.free_at())
+        if may and (ask := self._need(now)) is not None:
+            self._journal.begin(ask)
+            requests.append(ask)
         if self.phase is Phase.PUSH and self.references.wants_key_frames(now):
             requests.append(KeyFrames())
         return requests
@@ -242,10 +240,9 @@ class FrameWindow:
         if self.hidden:
             return None
         times: list[float] = []
-        retry = self._journal.gives_up_at()
-        if retry is not None:
+        if (retry := self._journal.gives_up_at()) is not None:
             times.append(retry)
-        elif self._lacks_something() and self.flight.is_ready() and not self._backlog.has_answer:
+        elif self._lacks_something() and self._has_room_for_answer():
             refine = self._lacked_at + REFINE_AFTER_S if self._only_refines() else 0.0
             times.append(max(self._not_before, refine, self.caps.free_at()))
         if len(self._backlog) and now < self.caps.free_at():
@@ -347,8 +344,7 @@ class FrameWindow:
     def _send_probe(self, now: float) -> wire.Buffer:
         """Send a repair of nothing: its acknowledgement tells the round trip."""
         self.flight.serial += 1
-        width, height = self.references.grid
-        data = empty_repair(self._epoch, self.flight.newest, width, height)
+        data = empty_repair(self._epoch, self.flight.newest, *self.references.grid)
         data = wire.address(data, self.flight.newest, self.flight.serial, False)
         self.flight.sent(self.flight.newest, len(data), now, serial=self.flight.serial)
         return data
@@ -366,9 +362,8 @@ class FrameWindow:
             return self._new_ask(True, references.grid.all, EXACT, now)._replace(small=small)
         if not references.missed and self.phase is Phase.PULL:
             self.phase = Phase.PUSH
-        if not (references.missed or references.inexact) or not self.flight.is_ready():
-            return None
-        if self._backlog.has_answer or (self._only_refines() and now < self._lacked_at + REFINE_AFTER_S):
+        early = self._only_refines() and now < self._lacked_at + REFINE_AFTER_S
+        if early or not (references.missed or references.inexact) or not self._has_room_for_answer():
             return None
         speed = min(self.flight.rate.bytes_per_s or float("inf"), self.caps.bytes_per_s)
         if not references.missed:
@@ -387,6 +382,11 @@ class FrameWindow:
 
     def _lacks_something(self) -> bool:
         return self.phase is not Phase.PUSH or self.references.missed != 0 or self.references.inexact != 0
+
+    def _has_room_for_answer(self) -> bool:
+        """Whether an answer could be sent soon; what is inexact gives way to frames that wait."""
+        blocked = self._backlog.has_answer or (len(self._backlog) > 0 and self._only_refines())
+        return not blocked and self.flight.is_ready()
 
     @property
     def _refines(self) -> bool:

@@ -18,7 +18,7 @@ from stripeengine import wire
 from stripeengine.errors import EngineError
 
 from ..pictures import empty_repair
-from ..tiles import Grid, Rectangle, bits, touched
+from ..tiles import Grid, Rectangle, bounds, touched
 from .bus import Bus, BusLost, snapshot_head
 from .messages import TILE, Repair, snapshots_group
 
@@ -238,28 +238,16 @@ def _alike(requests: Iterable[Repair]) -> Iterable[list[Repair]]:
 
 def _share(grid: Grid, group: list[Repair]) -> list[list[Key]]:
     """Return the pieces of each request: of those in one cell, the large ones share their common rectangle."""
-    boxes = [_boxes(grid, repair.tiles, repair.shrink) for repair in group]
+    boxes = [bounds(grid, repair.tiles, *CELLS[repair.shrink]) for repair in group]
     common: dict[int, Rectangle] = {}
-    for box in boxes:
-        for cell, rectangle in box.items():
+    for box in set(boxes):
+        for cell, rectangle in box:
             common[cell] = _union(common[cell], rectangle) if cell in common else rectangle
     keys: list[list[Key]] = []
     for repair, box in zip(group, boxes, strict=True):
-        chosen = [common[cell] if 2 * _area(own) >= _area(common[cell]) else own for cell, own in box.items()]
+        chosen = [common[cell] if 2 * _area(own) >= _area(common[cell]) else own for cell, own in box]
         keys.append([(_cut(grid, rectangle), repair.shrink, repair.quality) for rectangle in chosen])
     return keys
-
-
-def _boxes(grid: Grid, tiles: int, shrink: int) -> dict[int, Rectangle]:
-    """Return, for each cell with tiles in it, the rectangle of tiles that holds them."""
-    across, down = CELLS[shrink]
-    cells: dict[int, Rectangle] = {}
-    for tile in bits(tiles):
-        column, row = tile % grid.columns, tile // grid.columns
-        cell = row // down * grid.columns + column // across
-        one = (column, row, 1, 1)
-        cells[cell] = _union(cells[cell], one) if cell in cells else one
-    return cells
 
 
 def _cut(grid: Grid, tiles: Rectangle) -> Rectangle:

@@ -42,6 +42,17 @@ def test_a_thin_link_gets_few_pixels_first_and_all_of_them_when_it_rests() -> No
     assert window.references.inexact == 0
 
 
+def test_all_pixels_give_way_to_frames_that_wait() -> None:
+    window = thin(30)
+    window.references.inexact = 1
+    push(window, 2, 400)
+    assert window.poll(400) == []
+    drain(window, 400)
+    window.ack(EPOCH, 2, 400.1)
+    window.references.inexact = 1  # the frame has brought all of it
+    assert asked(window, 400.1).tier == EXACT
+
+
 def test_a_wide_link_gets_what_it_lacks_exactly() -> None:
     window = live()
     push(window, 1)
