@@ -6,6 +6,7 @@ The kernel's processor-time clock of a process counts in ns and includes threads
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -18,6 +19,15 @@ def cpu_seconds(pid: int) -> float:
         return time.clock_gettime((~pid << 3) | _CPUCLOCK_SCHED)
     except OSError:
         raise ProcessLookupError(f"there is no process {pid} to measure: it ended during the run") from None
+
+
+def waited_seconds(pid: int) -> float:
+    """Return how long the threads that a process has were ready to run and had no processor; 0 if it is gone."""
+    waited = 0
+    for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError, IndexError):  # a thread has ended, or the kernel does not count
+            waited += int(path.read_text(encoding="ascii").split()[1])
+    return waited / 1e9
 
 
 def resident_mb(pid: int | str = "self") -> float:

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.clocks import cpu_seconds, resident_mb
+from benchmarks.clocks import cpu_seconds, resident_mb, waited_seconds
 from benchmarks.delivery.figures import Figures, p95_ms, percentile
 from benchmarks.delivery.site import Crowd, Site, Worker, staged
 from benchmarks.delivery.slow import ROUND_S
@@ -118,10 +118,11 @@ def web_tier(short: bool) -> Figures:
             time.sleep(SETTLE_S)
             for part in (owner, crowd):
                 part.order("mark")
-            cpu, began = cpu_seconds(site.web.pid), time.monotonic()
+            cpu, waited, began = cpu_seconds(site.web.pid), waited_seconds(site.web.pid), time.monotonic()
             time.sleep(seconds)
             passed = time.monotonic() - began
             cores[number] = (cpu_seconds(site.web.pid) - cpu) / passed
+            waited = (waited_seconds(site.web.pid) - waited) / passed
             [own] = owner.counts(first)
             delays[number] = p95_ms(own["received"])
             counts = [own, *crowd.counts(*others)]
@@ -135,6 +136,7 @@ def web_tier(short: bool) -> Figures:
         "owner_ms": percentile([alone for alone, _ in turns], 0.5),
         "delivered_share": shares[MANY],
         "web_mb": memory,
+        "web_waited_percent": waited * 100,
         **{f"web_percent_{number}": value * 100 for number, value in cores.items()},
         **{f"owner_ms_{number}": value for number, value in delays.items()},
         **{f"delivered_share_{number}": value for number, value in shares.items()},

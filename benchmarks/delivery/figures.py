@@ -121,6 +121,7 @@ ROWS: Final[dict[str, Row]] = {
             T("owner_ms", "owner's p95 alone", "ms"),
             T("delivered_share", "of the frames reached the viewers", "", least=0.95, digits=2),
             T("web_mb", "memory of the web process with 50", "MB"),
+            T("web_waited_percent", "of the time the web process waited for a processor, with 50", "%"),
         ),
     ),
     "slow": Row(
@@ -190,6 +191,7 @@ ROWS: Final[dict[str, Row]] = {
         (
             T("p95_ms", "p95 damage → published, the worst session", "ms", most=25),
             T("rate_share", "of the pictures drawn became frames, the worst session", "", least=0.95, digits=2),
+            T("waited_ms", "its worker waited for a processor, for each frame, the worst session", "ms"),
             T("cores", "all processes of the platform", "cores", digits=2),
             T("idle_percent", "an idle session's worker", "% of a core", digits=2),
         ),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
-from benchmarks.clocks import cpu_seconds, monotonic_us
+from benchmarks.clocks import cpu_seconds, monotonic_us, waited_seconds
 from benchmarks.delivery.figures import Figures, median_ms, p95_ms
 from benchmarks.delivery.site import Site, staged
 from benchmarks.display import Display, Stage
@@ -92,6 +92,7 @@ def sessions(short: bool) -> Figures:
         crowd.order("mark")
         pids = [site.web.pid, site.redis_process.pid, *(worker.process.pid for worker in workers)]
         before, began = [cpu_seconds(pid) for pid in pids], time.monotonic()
+        waits = [waited_seconds(worker.process.pid) for worker in workers[:ACTIVE]]
         players = [threading.Thread(target=scene.play, args=(seconds, _no_look)) for _, scene in scenes]
         for player in players:
             player.start()
@@ -99,6 +100,7 @@ def sessions(short: bool) -> Figures:
             player.join()
         wall = time.monotonic() - began
         used = [(cpu_seconds(pid) - was) / wall for pid, was in zip(pids, before, strict=True)]
+        waits = [waited_seconds(worker.process.pid) - was for worker, was in zip(workers, waits, strict=False)]
         counts = crowd.counts(*viewers)[:ACTIVE]
     expected = [KEYS_PER_SECOND if number % 2 == 0 else NOTCHES_PER_SECOND for number in range(ACTIVE)]
     worst = [p95_ms(one["published"]) for one in counts]
@@ -107,6 +109,7 @@ def sessions(short: bool) -> Figures:
         "rate_share": min(
             min(1.0, len(one["published"]) / (rate * seconds)) for one, rate in zip(counts, expected, strict=True)
         ),
+        "waited_ms": max(wait * 1000 / max(1, len(one["published"])) for wait, one in zip(waits, counts, strict=True)),
         "cores": sum(used),
         "idle_percent": max(used[-IDLE:]) * 100,
         **{f"p95_ms_{number}": value for number, value in enumerate(worst)},
