@@ -1,6 +1,6 @@
 """What a film costs, its pictures one by one: bytes, dB and processor time a picture, without a display.
 
-    python -m benchmarks.film [--size 1920x1080] [--pictures 60]
+    python -m benchmarks.film [--size 1920x1080] [--pictures 60] [--crf 25]
 
 The pictures are those of the benchmark's clip. Mode `auto`, an engine in this process over a framebuffer; the next
 picture is submitted when the last one's message is there, so nothing is left out and the machine's pace hardly counts.
@@ -93,11 +93,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.film", description=__doc__.splitlines()[0])
     parser.add_argument("--size", default="1920x1080")
     parser.add_argument("--pictures", type=int, default=60)
+    parser.add_argument("--crf", type=int, default=EngineSettings().h264_crf, help="rate factor (default %(default)s)")
     options = parser.parse_args()
     width, height = map(int, options.size.split("x"))
     shown = list(pictures((width, height), options.pictures + BEGINNING))
     with FramebufferSource(width, height) as source:
-        engine = Engine(source, EngineSettings(mode="auto", framerate=60, verify_interval_ms=0))
+        settings = EngineSettings(mode="auto", framerate=60, verify_interval_ms=0, h264_crf=options.crf)
+        engine = Engine(source, settings)
         begin = time.monotonic_ns() // 1000
         engine.start()
         first = follow(engine, begin)

@@ -131,7 +131,7 @@ class EngineSettings:
         18, "H.264 rate factor of the key frame that a stripe gets at rest.", minimum=5, maximum=50, unit="CRF"
     )
     motion_coarser: int = _setting(
-        4,
+        5,
         "How much coarser what keeps changing is sent, unless it is most of the screen: so much is added to h264_crf, "
         "and JPEG quality is less by nearly four times as much.",
         minimum=0,
