@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 
 def test_typing_is_measured_and_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = Spec("stripedesk", "jpeg")
-    timing = Timing(settle=0.5, play=1.0, rest=0.5)
+    timing = Timing(settle=0.5, play=2.0, rest=0.5)  # on a busy machine the witness misses half of the changes
     with Display((1920, 1080)) as display:
         with Stage(display) as stage, WORKLOADS["typing"].open(stage) as scene, witness(display) as watcher:
             programs = [program.pid for program in stage._programs]
@@ -40,8 +40,8 @@ def test_typing_is_measured_and_judged(tmp_path: Path, monkeypatch: pytest.Monke
         assert all(not os.path.exists(f"/proc/{pid}") for pid in programs)
     assert nothing.input_us and nothing.damage_us
     figures = judge(spec, run, display.size)
-    assert len(run.input_us) == 10
-    assert figures["changes_seen"] >= 5 and 5 <= figures["frames"] <= 30
+    assert len(run.input_us) == 20
+    assert figures["changes_seen"] >= 5 and 5 <= figures["frames"] <= 60
     assert 0 < figures["latency_p50_ms"] <= figures["input_p50_ms"] < 100
     assert 0 < figures["engine_cores"] < 0.5 and figures["wakeups"] > 0
     assert figures["final_psnr"] > 30 and figures["psnr"] > 30
