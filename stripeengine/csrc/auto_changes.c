@@ -2,11 +2,9 @@
 #include "auto_mode.h"
 #include "engine_private.h"
 #include "error.h"
-#include "pool.h"
 
 #define NEAR 32         /* pixels; changes that close are searched for moves together */
 #define AREAS SE_AUTO_AREAS
-#define PARTS 8
 #define PARALLEL_PIXELS 500000 /* a comparison of fewer is over before a helper is awake; where something has moved most is known */
 #define FAST_RATE 6     /* changes a second from which an area is worth less quality */
 
@@ -22,6 +20,17 @@ int se_auto_regions(const struct se_auto *self, struct se_rect out[SE_ACTIVITY_R
 		out[count++] = self->videos[i].rect;
 	}
 	return count;
+}
+
+void se_auto_share_tiles(struct se_engine *engine, se_job_fn *job, void *context, struct se_tiles parts[SE_AUTO_PARTS], bool parallel)
+{
+	struct se_tiles *tiles = &engine->automatic.tiles;
+
+	for (int i = 0; i < SE_AUTO_PARTS; i++)
+		parts[i] = se_tiles_fork(tiles);
+	se_pool_run(job, context, SE_AUTO_PARTS, parallel, &engine->helper_cpu_ns);
+	for (int i = 0; i < SE_AUTO_PARTS; i++)
+		se_tiles_join(tiles, &parts[i]);
 }
 
 /* The captured image as a picture to be read. */
@@ -106,7 +115,7 @@ static int grab_between(struct se_engine *engine, struct se_rect area)
 	return code;
 }
 
-/* What of an area is compared, shared with the pool in PARTS runs of stripes. */
+/* What of an area is compared, shared with the pool in SE_AUTO_PARTS runs of stripes. */
 struct comparison {
 	struct se_engine *engine;
 	struct se_rect area;
@@ -115,7 +124,7 @@ struct comparison {
 	struct se_rect regions[SE_ACTIVITY_REGIONS];
 	int region_count;
 	uint64_t now;
-	struct se_tiles parts[PARTS];
+	struct se_tiles parts[SE_AUTO_PARTS];
 };
 
 static void compare_stripe(struct comparison *all, struct se_tiles *tiles, struct se_region *changed)
@@ -152,7 +161,7 @@ static void compare_part(void *context, size_t index)
 	struct se_stripes *stripes = &all->engine->stripes;
 	size_t count = (size_t)stripes->count;
 
-	for (size_t i = index * count / PARTS; i < (index + 1) * count / PARTS; i++)
+	for (size_t i = index * count / SE_AUTO_PARTS; i < (index + 1) * count / SE_AUTO_PARTS; i++)
 		compare_stripe(all, &all->parts[index], &stripes->items[i].changed);
 }
 
@@ -175,11 +184,7 @@ static void compare_inside(struct se_engine *engine, struct se_rect area, bool s
 	for (int i = 0; i < all.region_count; i++)
 		known[count++] = all.regions[i];
 	all.known = (struct se_tiles_known){ known, count, searched ? self->motion : NULL };
-	for (int i = 0; i < PARTS; i++)
-		all.parts[i] = se_tiles_fork(&self->tiles);
-	se_pool_run(compare_part, &all, PARTS, count == 0 && pixels >= PARALLEL_PIXELS, &engine->helper_cpu_ns);
-	for (int i = 0; i < PARTS; i++)
-		se_tiles_join(&self->tiles, &all.parts[i]);
+	se_auto_share_tiles(engine, compare_part, &all, all.parts, count == 0 && pixels >= PARALLEL_PIXELS);
 }
 
 static bool worth_a_search(const struct se_auto *self, struct se_rect area)

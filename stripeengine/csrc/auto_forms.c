@@ -3,13 +3,11 @@
 #include "content.h"
 #include "engine_private.h"
 #include "error.h"
-#include "pool.h"
 
 #include <string.h>
 
 #define BAND_PIXELS 131072  /* of a rectangle that batches share */
 #define TAKEN_PIXELS 500000 /* copying fewer is over before a helper is awake */
-#define PARTS 8
 #define FAST_LESS(coarser) ((coarser) * 15 / 4) /* JPEG quality for so many steps of the rate factor */
 
 static struct se_op *add_op(struct se_auto *self, int job, int quality)
@@ -228,10 +226,10 @@ static size_t take_video(struct se_engine *engine, size_t first, struct se_video
 	return (size_t)(next - block);
 }
 
-/* What is taken of the captured image, shared with the pool in PARTS runs of rows of tiles. */
+/* What is taken of the captured image, shared with the pool in SE_AUTO_PARTS runs of rows of tiles. */
 struct taking {
 	struct se_engine *engine;
-	struct se_tiles parts[PARTS];
+	struct se_tiles parts[SE_AUTO_PARTS];
 };
 
 static void take_part(void *context, size_t index)
@@ -240,7 +238,7 @@ static void take_part(void *context, size_t index)
 	struct se_engine *engine = all->engine;
 	const struct se_blocks *blocks = &engine->automatic.blocks;
 	struct se_tiles *tiles = &all->parts[index];
-	int top = (int)index * tiles->rows / PARTS * SE_TILE, bottom = ((int)index + 1) * tiles->rows / PARTS * SE_TILE;
+	int top = (int)index * tiles->rows / SE_AUTO_PARTS * SE_TILE, bottom = ((int)index + 1) * tiles->rows / SE_AUTO_PARTS * SE_TILE;
 	struct se_rect rows = { 0, top, tiles->width, bottom - top };
 
 	for (size_t i = 0; i < blocks->count; i++) {
@@ -272,13 +270,8 @@ void se_auto_take_pixels(struct se_engine *engine)
 		else if (block->form != SE_FORM_NONE)
 			pixels += se_rect_area(block->box);
 	}
-	if (pixels == 0)
-		return;
-	for (int i = 0; i < PARTS; i++)
-		all.parts[i] = se_tiles_fork(&self->tiles);
-	se_pool_run(take_part, &all, PARTS, pixels >= TAKEN_PIXELS, &engine->helper_cpu_ns);
-	for (int i = 0; i < PARTS; i++)
-		se_tiles_join(&self->tiles, &all.parts[i]);
+	if (pixels > 0)
+		se_auto_share_tiles(engine, take_part, &all, all.parts, pixels >= TAKEN_PIXELS);
 }
 
 int se_auto_encode(struct se_engine *engine)

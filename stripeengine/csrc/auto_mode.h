@@ -24,11 +24,13 @@
 #include "frame.h"
 #include "motion.h"
 #include "picture.h"
+#include "pool.h"
 #include "tiles.h"
 
 #define SE_AUTO_BATCHES 4
 #define SE_AUTO_BATCH_PIXELS 524288 /* what one batch is for */
 #define SE_AUTO_QUALITY_LEAST 10 /* of a JPEG, however fast it changes and however little may be sent */
+#define SE_AUTO_PARTS 8 /* of the tiles, for the pool */
 #define SE_AUTO_AREAS 8 /* searched for moves in one frame */
 
 #define SE_AUTO_REPAIR_SHARE 4 /* of a frame's bytes, one in so many is kept for repairs that are due */
@@ -94,6 +96,10 @@ void se_auto_free(struct se_auto *self);
 /* auto_changes.c: moves what can be copied (noted as ops), compares the rest and leaves the blocks with their forms.
  * SE_E_NOMEM and SE_E_AGAIN, when the source has changed its size meanwhile, leave what was not looked at in the stripes. */
 int se_auto_take_changes(struct se_engine *engine, uint64_t now);
+
+/* Runs a job for each of SE_AUTO_PARTS parts of the tiles, which it finds in `parts` of its context and which share no tiles; `parallel`:
+ * with the pool. */
+void se_auto_share_tiles(struct se_engine *engine, se_job_fn *job, void *context, struct se_tiles parts[SE_AUTO_PARTS], bool parallel);
 
 /* The live regions, compact, in `out`; returns how many. `index`, or NULL, tells which video each one is. */
 int se_auto_regions(const struct se_auto *self, struct se_rect out[SE_ACTIVITY_REGIONS], int index[SE_ACTIVITY_REGIONS]);

@@ -36,7 +36,9 @@ static bool has_changes(const struct se_engine *self)
 
 static uint64_t scan_due(const struct se_engine *self)
 {
-	if (self->settings.verify_interval_ms == 0 || self->source->vtable->wants_scan(self->source) != 1)
+	const struct se_source_vtable *vtable = self->source->vtable;
+
+	if (self->settings.verify_interval_ms == 0 || !vtable->wants_scan || vtable->wants_scan(self->source) != 1)
 		return SE_NEVER;
 	return self->last_scan_us + (uint64_t)self->settings.verify_interval_ms * 1000u;
 }

@@ -109,12 +109,6 @@ static int source_cursor(struct se_source *source, struct se_cursor *out)
 	return 0;
 }
 
-static int source_wants_scan(struct se_source *source)
-{
-	(void)source;
-	return 0;
-}
-
 static const struct se_source_vtable vtable = {
 	.destroy = source_destroy,
 	.fd = source_fd,
@@ -122,7 +116,6 @@ static const struct se_source_vtable vtable = {
 	.size = source_size,
 	.grab = source_grab,
 	.cursor = source_cursor,
-	.wants_scan = source_wants_scan,
 };
 
 static struct framebuffer_source *check(struct se_source *source)

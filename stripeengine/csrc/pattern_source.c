@@ -189,12 +189,6 @@ static int source_cursor(struct se_source *source, struct se_cursor *out)
 	return 0;
 }
 
-static int source_wants_scan(struct se_source *source)
-{
-	(void)source;
-	return 0;
-}
-
 static const struct se_source_vtable vtable = {
 	.destroy = source_destroy,
 	.fd = source_fd,
@@ -202,7 +196,6 @@ static const struct se_source_vtable vtable = {
 	.size = source_size,
 	.grab = source_grab,
 	.cursor = source_cursor,
-	.wants_scan = source_wants_scan,
 };
 
 static int start_timer(struct pattern_source *self, int framerate)

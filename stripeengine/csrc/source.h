@@ -48,7 +48,7 @@ struct se_source_vtable {
 	int (*grab)(struct se_source *self, int y0, int y1, struct se_image *out);
 	/* The newest cursor image; returns 0 when the source has no cursor, else 1. */
 	int (*cursor)(struct se_source *self, struct se_cursor *out);
-	/* 1 if a verification scan can find what damage does not report (X11), 0 if damage is exact. */
+	/* 1 if a verification scan can find what damage does not report (X11), 0 if damage is exact. NULL if it always is. */
 	int (*wants_scan)(struct se_source *self);
 	/* What poll will report, as far as that is known without asking a server. NULL if poll asks nobody. */
 	int (*glimpse)(struct se_source *self);
