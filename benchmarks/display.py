@@ -56,6 +56,11 @@ class Display:
         self.server = XServer(size, framebuffer=True)
         self.size = size
 
+    @property
+    def screen(self) -> Path:
+        """The file in which the server keeps its framebuffer."""
+        return Path(self.server.authority).with_name("Xvfb_screen0")
+
     def truth(self) -> Pixels:
         """Copy the framebuffer as it is now, BGRX."""
         return self._pixels.copy()
@@ -68,7 +73,7 @@ class Display:
             self.server.start()
         finally:
             tempfile.tempdir = before
-        self._pixels = map_framebuffer(Path(self.server.authority).with_name("Xvfb_screen0"))
+        self._pixels = map_framebuffer(self.screen)
         return self
 
     def __exit__(

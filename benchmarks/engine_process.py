@@ -1,10 +1,11 @@
 """One engine in a process of its own, driven over stdin: the part of the benchmark that is measured.
 
 Run by path with the interpreter that has the engine installed: ``python benchmarks/engine_process.py ENGINE MODE
-RECORDING``, DISPLAY and BENCH_SIZE in the environment. It writes every message with its time to RECORDING
-(docs/reference/dump.md) and answers lines of JSON: one with the pid to measure once it captures, one for each line
-``mark``; a line ``end`` or the end of input ends it, so it cannot outlive the benchmark. Time spent on recording is
-counted, so that it can be taken off. Of this project it imports the engine under test and the recording's writer.
+RECORDING``, DISPLAY, BENCH_SIZE and BENCH_SCREEN (the file with the screen) in the environment. It writes every message
+with its time to RECORDING (docs/reference/dump.md) and answers lines of JSON: one with the pid to measure once it
+captures, one for each line ``mark``; a line ``end`` or the end of input ends it, so it cannot outlive the benchmark.
+Time spent on recording is counted, so that it can be taken off. Of this project it imports the engine under test and
+the recording's writer.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ def run_stripedesk(mode: str, recorder: Recorder) -> None:
         h264_crf=CRF,
         paint_over_crf=PAINT_OVER_CRF,
     )
-    with X11Source(os.environ["DISPLAY"]) as source, Engine(source, settings) as engine:
+    screen = os.open(os.environ["BENCH_SCREEN"], os.O_RDONLY)  # as a session's worker is given it
+    with X11Source(os.environ["DISPLAY"], framebuffer=screen) as source, Engine(source, settings) as engine:
         engine.start()
         say({"pid": os.getpid()})
         poller = select.poll()

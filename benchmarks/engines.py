@@ -89,4 +89,5 @@ class Spec:
         """Start it on a display, recording to a file; its first answer comes when it captures."""
         script = str(Path(__file__).with_name("engine_process.py"))
         environment = {**display.server.environment, "BENCH_SIZE": f"{display.size[0]}x{display.size[1]}"}
+        environment["BENCH_SCREEN"] = str(display.screen)
         return Child(self.name, [self.python, script, self.engine, self.mode, str(recording)], environment)

@@ -57,7 +57,9 @@ class X11Source(Connected):
     ``display`` names it as usual (":0"); ``socket`` is the path of its Unix socket instead, ``auth`` the authorization
     to send there (name, cookie) and ``number`` what to call it in messages. ``rect`` is a rectangle (x, y, width,
     height) of the root window, cut to what there is of it at any time; ``monitor`` the name of a monitor of RandR 1.5,
-    followed wherever it goes. Raises `SourceError` naming cause and remedy.
+    followed wherever it goes. ``framebuffer`` is a descriptor of the file in which the server keeps its screen (``Xvfb
+    -fbdir``), sealed against shrinking: pixels are then read there, without a copy. It may be closed afterwards. Raises
+    `SourceError` naming cause and remedy.
     `poll`, `read` and `cursor` are for tools and tests, while no engine uses the source.
     """
 
@@ -75,6 +77,7 @@ class X11Source(Connected):
         auth: tuple[str, bytes] | None = None,
         rect: Sequence[int] | None = None,
         monitor: str | None = None,
+        framebuffer: int | None = None,
     ) -> None:
         self._handle = None
         if rect is not None and monitor is not None:
@@ -87,7 +90,9 @@ class X11Source(Connected):
                 raise SourceError("the monitor's name contains a null character")
             text = ffi.new("char[]", monitor.encode())  # named, so that it lives through the call
             part.monitor = text
-        super().__init__(display, socket=socket, number=number, auth=auth, extra=(part,))
+        super().__init__(
+            display, socket=socket, number=number, auth=auth, extra=(part, -1 if framebuffer is None else framebuffer)
+        )
 
     @property
     def pointer(self) -> Any:
@@ -116,6 +121,11 @@ class X11Source(Connected):
         """Where the picture's first pixel lies on the root window: the `X11Input.offset` for this view. Any thread."""
         x, y = self._integers(lib.se_x11_source_origin, 2)
         return x, y
+
+    @property
+    def direct(self) -> bool:
+        """Tell whether pixels are read from the framebuffer; if not, the server is asked."""
+        return bool(lib.se_x11_source_direct(self._native))
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when `poll` has something to say."""

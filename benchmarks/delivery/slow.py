@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from benchmarks.child import Child
@@ -143,7 +142,7 @@ def _owner(spells: list[dict[str, Any]]) -> dict[str, Any]:
 def _exact(crowd: Crowd, worker: Worker, viewers: tuple[int, ...], since_us: int) -> dict[int, float | None]:
     """Return after how many seconds each viewer's picture was the screen's; None if it never was."""
     began = time.monotonic()
-    framebuffer = str(Path(worker.display.server.authority).with_name("Xvfb_screen0"))
+    framebuffer = str(worker.display.screen)
     for viewer in viewers:
         crowd.order("compare", viewer=viewer, framebuffer=framebuffer)
     exact: dict[int, float | None] = dict.fromkeys(viewers)

@@ -21,9 +21,14 @@ struct se_x11_part {
 	const char *monitor;
 };
 
-/* Opens a source; `part` may be NULL: the whole root. Blocks for about ten round trips. Afterwards one thread at a time may use
- * it (source.h). NULL on failure, with a text that names cause and remedy. Free with se_source_free. */
-struct se_source *se_x11_source_new(const struct se_x11_address *address, const struct se_x11_part *part);
+/* Opens a source; `part` may be NULL: the whole root. `framebuffer` is a descriptor of the file in which the server keeps its screen
+ * (Xvfb -fbdir), sealed against shrinking, or -1; it may be closed afterwards. Pixels are read there, without a copy; where that is
+ * not possible, the server is asked. Blocks for about ten round trips. Afterwards one thread at a time may use it (source.h).
+ * NULL on failure, with a text that names cause and remedy. Free with se_source_free. */
+struct se_source *se_x11_source_new(const struct se_x11_address *address, const struct se_x11_part *part, int framebuffer);
+
+/* 1 if pixels are read from the framebuffer, 0 if the server is asked. */
+int se_x11_source_direct(struct se_source *source);
 
 /* Where the picture's first pixel lies on the root window, as of the last poll. Any thread, also while an engine uses it. */
 void se_x11_source_origin(struct se_source *source, int *x, int *y);
@@ -111,8 +116,8 @@ int se_x11_source_poll(struct se_source *source, struct se_rect *rects, size_t c
 int se_x11_source_fd(struct se_source *source);
 void se_x11_source_size(struct se_source *source, int *width, int *height);
 
-/* Copies rows [y0, y1) as BGRX into `out`, width * 4 bytes a row: as of the last poll if it is the first read after that, else as of
- * now. SE_E_INVALID unless `size` is exactly that many bytes. */
+/* Copies rows [y0, y1) as BGRX into `out`, width * 4 bytes a row: as of now, or, where the server is asked and this is the first read
+ * after a poll, as of then. SE_E_INVALID unless `size` is exactly that many bytes. */
 int se_x11_source_read(struct se_source *source, int y0, int y1, uint8_t *out, size_t size);
 
 /* The pointer image: serial, width, height, hot_x and hot_y into info[5], RGBA into `rgba`; 256 * 256 * 4 bytes suffice. */

@@ -207,6 +207,7 @@ static int collect(struct se_engine *engine, uint64_t now)
 		return code;
 	se_auto_choose(engine, now);
 	se_auto_take_pixels(engine);
+	se_engine_let_go(engine);
 	code = se_auto_add_blocks(engine, now);
 	if (code == SE_OK && self->repair_due <= now)
 		code = se_auto_add_repairs(engine, now);

@@ -211,6 +211,8 @@ static int work(struct se_engine *self, uint64_t now)
 		if (code < 0)
 			return code == SE_E_AGAIN ? SE_OK : bear(self, code, now);
 	}
+	if (!se_mode_is_tiled(self->settings.mode))
+		se_engine_let_go(self);
 	arm_key_frames(self, now);
 	code = se_mode_is_tiled(self->settings.mode) ? se_engine_auto_build(self, capture_us, now)
 	                                            : se_engine_build(self, capture_us, now);
@@ -326,8 +328,10 @@ void *se_engine_main(void *argument)
 	code = bear(self, se_engine_layout(self), self->last_scan_us);
 	if (code == SE_OK)
 		code = se_engine_read_source(self, true, self->last_scan_us);
+	se_engine_let_go(self);
 	while (code == SE_OK) {
 		code = turn(self);
+		se_engine_let_go(self);
 		count_cpu(self);
 	}
 	if (code < 0)

@@ -120,6 +120,9 @@ int se_engine_read_source(struct se_engine *self, bool fresh, uint64_t now);
  * of what has changed or waits to be sent. SE_E_AGAIN: nothing lost, try again in a while; other codes: the source is dead. */
 int se_engine_capture(struct se_engine *self, bool scan, uint64_t now);
 
+/* The captured image is not looked at any more: its source need not stand still. What is encoded is in the reference. */
+void se_engine_let_go(struct se_engine *self);
+
 /* Takes over the source's size and the settings' stripe height. After SE_E_NOMEM layout_due is set: nothing may be captured
  * or encoded before it has succeeded. */
 int se_engine_layout(struct se_engine *self);

@@ -81,3 +81,9 @@ int se_engine_read_source(struct se_engine *self, bool fresh, uint64_t now)
 		se_pace_change(&self->pace, fresh, now);
 	return SE_OK;
 }
+
+void se_engine_let_go(struct se_engine *self)
+{
+	if (self->source->vtable->let_go)
+		self->source->vtable->let_go(self->source);
+}

@@ -22,7 +22,7 @@ enum {
 };
 
 struct se_image {
-	const uint8_t *pixels; /* BGRX, first row first; valid until poll or destroy is called. Grabs in a row add rows to the same image */
+	const uint8_t *pixels; /* BGRX, first row first; valid until poll, let_go or destroy is called. Grabs in a row add rows to the same image */
 	size_t stride;         /* bytes, >= 4 * width */
 	int width, height;     /* of the whole framebuffer */
 };
@@ -46,6 +46,8 @@ struct se_source_vtable {
 	/* Makes the rows [y0, y1) of the framebuffer current, at least as of the last poll, and describes the whole of it; other
 	 * rows may be stale. */
 	int (*grab)(struct se_source *self, int y0, int y1, struct se_image *out);
+	/* What grab described is not looked at any more: a source that stood still for it goes on. NULL if none ever does. */
+	void (*let_go)(struct se_source *self);
 	/* The newest cursor image; returns 0 when the source has no cursor, else 1. */
 	int (*cursor)(struct se_source *self, struct se_cursor *out);
 	/* 1 if a verification scan can find what damage does not report (X11), 0 if damage is exact. NULL if it always is. */

@@ -16,6 +16,7 @@ int se_x11_source_poll(struct se_source *source, struct se_rect *rects, size_t c
 	se_region_clear(&damage);
 	*count = 0;
 	bits = source->vtable->poll(source, &damage);
+	source->vtable->let_go(source);
 	if (bits < 0)
 		return bits;
 	if ((size_t)damage.count > capacity)
@@ -41,15 +42,14 @@ int se_x11_source_read(struct se_source *source, int y0, int y1, uint8_t *out, s
 	size_t row;
 	int code = source->vtable->grab(source, y0, y1, &image);
 
-	if (code < 0)
-		return code;
 	source->vtable->distrust(source); /* so that the next one, without a poll before it, is of a later moment */
-	row = (size_t)image.width * 4;
-	if (size != row * (size_t)(y1 - y0))
-		return se_error_set(SE_E_INVALID, "rows %d to %d have %zu bytes, not %zu", y0, y1, row * (size_t)(y1 - y0), size);
-	for (int y = y0; y < y1; y++, out += row)
+	row = code < 0 ? 0 : (size_t)image.width * 4;
+	if (code == SE_OK && size != row * (size_t)(y1 - y0))
+		code = se_error_set(SE_E_INVALID, "rows %d to %d have %zu bytes, not %zu", y0, y1, row * (size_t)(y1 - y0), size);
+	for (int y = y0; y < y1 && code == SE_OK; y++, out += row)
 		memcpy(out, image.pixels + (size_t)y * image.stride, row);
-	return 0;
+	source->vtable->let_go(source);
+	return code;
 }
 
 int se_x11_source_cursor(struct se_source *source, uint32_t *info, uint8_t *rgba, size_t size)

@@ -76,7 +76,7 @@ int se_x11_damage_fetch(struct se_x11_damage *self, struct se_x11 *x11, struct s
 	xcb_damage_subtract(connection, self->damage, self->outside > OUTSIDE_MAX ? XCB_NONE : self->focus, self->fetched);
 	self->outside = 0;
 	/* After it was cleared: what changes in between is copied, and reported once more. */
-	if (se_x11_mirror_follows(mirror))
+	if (mirror != NULL)
 		se_x11_mirror_copy(mirror, x11, self->fetched);
 	reply = se_x11_reply(x11, xcb_xfixes_fetch_region(connection, self->fetched).sequence, &error);
 	if (reply == NULL)

@@ -29,7 +29,7 @@ void se_x11_damage_focus(struct se_x11_damage *self, const struct se_x11 *x11, s
 bool se_x11_damage_concerns(struct se_x11_damage *self, const xcb_generic_event_t *event);
 
 /* Clears the damage of the part and adds what it was to *out, cut to the part and counted from its corner. What was cleared is in
- * the mirror then, if that follows. 1 if there was any, 0 if not. */
+ * `mirror` then, unless that is NULL. 1 if there was any, 0 if not. */
 int se_x11_damage_fetch(struct se_x11_damage *self, struct se_x11 *x11, struct se_x11_mirror *mirror, struct se_region *out);
 
 #endif

@@ -26,13 +26,13 @@
 #include "x11_connection.h"
 #include "x11_cursor.h"
 #include "x11_damage.h"
-#include "x11_mirror.h"
+#include "x11_pixels.h"
 #include "x11_view.h"
 
 struct x11_source {
 	struct se_source base; /* first: the engine's pointer is ours */
 	struct se_x11 x11;
-	struct se_x11_mirror mirror;
+	struct se_x11_pixels pixels;
 	struct se_x11_cursor cursor;
 	struct se_x11_damage damage;
 	struct se_x11_view view;          /* as last reported; the server may already be ahead */
@@ -72,7 +72,7 @@ static void handle_event(struct x11_source *self, const xcb_generic_event_t *eve
 
 	/* Type 0 are errors of requests nobody waits for: a copy that was refused, or the damage object of a dying server. */
 	if (type == 0)
-		se_x11_mirror_refused(&self->mirror);
+		se_x11_mirror_refused(&self->pixels.mirror);
 	else if (type == self->damage.first_event)
 		self->pending |= se_x11_damage_concerns(&self->damage, event) ? SE_SOURCE_DAMAGE : 0;
 	else if (type == self->fixes_event + XCB_XFIXES_CURSOR_NOTIFY)
@@ -104,7 +104,7 @@ static int adopt_view(struct x11_source *self)
 
 	if (changed < 0)
 		return changed;
-	code = changed == 0 ? 0 : se_x11_mirror_fit(&self->mirror, &self->x11, now.rect);
+	code = changed == 0 ? 0 : se_x11_pixels_fit(&self->pixels, &self->x11, now.rect);
 	if (code < 0)
 		return code;
 	self->view = now;
@@ -162,7 +162,7 @@ static int source_poll(struct se_source *source, struct se_region *damage)
 			se_region_add(damage, (struct se_rect){0, 0, self->view.rect.w, self->view.rect.h});
 	}
 	if (seen & SE_SOURCE_DAMAGE) {
-		code = se_x11_damage_fetch(&self->damage, &self->x11, &self->mirror, damage);
+		code = se_x11_damage_fetch(&self->damage, &self->x11, se_x11_pixels_expect(&self->pixels, &self->x11), damage);
 		if (code < 0)
 			return code;
 		bits |= code ? SE_SOURCE_DAMAGE : 0;
@@ -189,29 +189,30 @@ static int read_refused(struct x11_source *self)
 static int source_grab(struct se_source *source, int y0, int y1, struct se_image *out)
 {
 	struct x11_source *self = self_of(source);
-	struct se_rect view = self->view.rect;
-	int code;
+	int code, height = self->view.rect.h;
 
-	if (y0 < 0 || y0 >= y1 || y1 > view.h)
-		return se_error_set(SE_E_INVALID, "rows %d to %d of a screen of %d rows cannot be grabbed", y0, y1, view.h);
-	code = se_x11_mirror_read(&self->mirror, &self->x11, y0, y1);
+	if (y0 < 0 || y0 >= y1 || y1 > height)
+		return se_error_set(SE_E_INVALID, "rows %d to %d of a screen of %d rows cannot be grabbed", y0, y1, height);
+	code = se_x11_pixels_read(&self->pixels, &self->x11, y0, y1, out);
 	if (code == SE_E_AGAIN)
 		code = read_refused(self);
 	drain_queued(self);
-	if (code < 0)
-		return code;
-	*out = (struct se_image){self->mirror.shm.pixels, (size_t)view.w * 4, view.w, view.h};
-	return 0;
+	return code;
+}
+
+static void source_let_go(struct se_source *source)
+{
+	se_x11_pixels_let_go(&self_of(source)->pixels, &self_of(source)->x11);
 }
 
 static void source_distrust(struct se_source *source)
 {
-	se_x11_mirror_distrust(&self_of(source)->mirror);
+	se_x11_mirror_distrust(&self_of(source)->pixels.mirror);
 }
 
 static void source_release(struct se_source *source)
 {
-	se_x11_mirror_release(&self_of(source)->mirror);
+	se_x11_mirror_release(&self_of(source)->pixels.mirror);
 }
 
 static int source_cursor(struct se_source *source, struct se_cursor *out)
@@ -245,6 +246,11 @@ void se_x11_source_origin(struct se_source *source, int *x, int *y)
 	*y = (int)(origin & 0xffff);
 }
 
+int se_x11_source_direct(struct se_source *source)
+{
+	return self_of(source)->pixels.direct;
+}
+
 static int source_wants_scan(struct se_source *source)
 {
 	(void)source;
@@ -257,7 +263,7 @@ static void source_destroy(struct se_source *source)
 
 	if (self == NULL)
 		return;
-	se_x11_mirror_destroy(&self->mirror, &self->x11);
+	se_x11_pixels_destroy(&self->pixels, &self->x11);
 	se_x11_close(&self->x11); /* the server frees damage object and region with the connection */
 	se_x11_cursor_free(&self->cursor);
 	if (self->epoll_fd >= 0)
@@ -347,6 +353,7 @@ static const struct se_source_vtable VTABLE = {
 	.poll = source_poll,
 	.size = source_size,
 	.grab = source_grab,
+	.let_go = source_let_go,
 	.cursor = source_cursor,
 	.wants_scan = source_wants_scan,
 	.glimpse = source_glimpse,
@@ -354,7 +361,7 @@ static const struct se_source_vtable VTABLE = {
 	.release = source_release,
 };
 
-struct se_source *se_x11_source_new(const struct se_x11_address *address, const struct se_x11_part *part)
+struct se_source *se_x11_source_new(const struct se_x11_address *address, const struct se_x11_part *part, int framebuffer)
 {
 	struct x11_source *self = calloc(1, sizeof *self);
 	int code;
@@ -365,6 +372,8 @@ struct se_source *se_x11_source_new(const struct se_x11_address *address, const 
 	}
 	self->base.vtable = &VTABLE;
 	self->epoll_fd = self->wake_fd = -1;
+	if (framebuffer >= 0) /* if it is of no use the server is asked */
+		(void)se_x11_framebuffer_map(&self->pixels.framebuffer, framebuffer);
 	code = se_x11_view_init(&self->view, part);
 	if (code == 0)
 		code = se_x11_open(&self->x11, address);

@@ -93,12 +93,21 @@ class Referee:
 
 
 class Performance:
-    """Plays a script; ``tamper`` may change what the engine sent, to see that it is found out."""
+    """Plays a script; ``tamper`` may change what the engine sent, to see that it is found out.
+
+    ``direct``: the engine reads the server's own memory, else it asks the server.
+    """
 
     def __init__(
-        self, stage: Stage, *, tamper: Callable[[bytes], bytes] | None = None, patience: float = PATIENCE_S
+        self,
+        stage: Stage,
+        *,
+        direct: bool = True,
+        tamper: Callable[[bytes], bytes] | None = None,
+        patience: float = PATIENCE_S,
     ) -> None:
         self.stage = stage
+        self._direct = direct
         self.audience: list[Spectator] = []
         self.picture: Pixels = np.zeros((0, 0, 3), np.uint8)
         """The screen at the end, height×width×3 RGB."""
@@ -114,7 +123,9 @@ class Performance:
         assert name == "set", "a script begins with settings"
         self.stage.clear()
         server = self.stage.server
-        with X11Source(socket=server.socket, auth=server.auth) as source:
+        screen = server.screen if self._direct else None
+        with X11Source(socket=server.socket, auth=server.auth, framebuffer=screen) as source:
+            assert source.direct == self._direct
             settings = EngineSettings().replace({**_QUICK, **first})
             with Engine(source, settings) as engine:
                 self.engine = engine

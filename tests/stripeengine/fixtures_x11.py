@@ -7,6 +7,7 @@ outside pytest; nothing here touches the environment of this process for longer 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import mmap
 import os
 import secrets
@@ -37,7 +38,8 @@ class XServer:
 
     ``size`` is the first and, for RandR, the largest size. ``without`` names extensions to leave out; ``uid`` runs the
     server as another user (needs root); ``tcp`` lets it listen on TCP too. ``socket``, ``auth``, ``display`` and
-    ``environment`` say how to reach it. With ``framebuffer`` its memory is a file: see `scribble`.
+    ``environment`` say how to reach it. With ``framebuffer`` its memory is a file, sealed as a session's is: ``screen``
+    is a descriptor of it. See `scribble` too.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class XServer:
         self.tcp = tcp
         self.framebuffer = framebuffer
         self.cookie = secrets.token_bytes(16)
+        self.screen: int | None = None
         self.number = -1
         self._modes: set[str] = set()
         self._directory = ""
@@ -94,6 +97,8 @@ class XServer:
         self._directory = tempfile.mkdtemp(prefix="x11-test-")
         os.chmod(self._directory, 0o755)
         self._modes.clear()
+        if self.framebuffer:
+            self._make_screen()
         # With -displayfd alone and -nolisten local the server takes no lock and steals the socket of one that runs: so
         # we name the number, which makes it lock, and use -displayfd only to hear when it listens.
         first = 200 + secrets.randbelow(20_000)
@@ -104,6 +109,11 @@ class XServer:
         self.stop()
         raise RuntimeError(f"Xvfb did not start:\n{log}")
 
+    def _make_screen(self) -> None:
+        self.screen = os.memfd_create("screen", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        fcntl.fcntl(self.screen, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+        os.symlink(f"/proc/{os.getpid()}/fd/{self.screen}", os.path.join(self._directory, "Xvfb_screen0"))
+
     @property
     def _log(self) -> Path:
         return Path(self._directory, "log")
@@ -113,7 +123,7 @@ class XServer:
         command = ["Xvfb", f":{number}", "-displayfd", str(report), "-screen", "0", size, "-auth", self.authority]
         command += ["-noreset", "-listen" if self.tcp else "-nolisten", "tcp", "-nolisten", "local"]
         command += ["-schedInterval", "1"]  # as sessions/desktop/start.sh does
-        if self.framebuffer:
+        if self.screen is not None:
             command += ["-fbdir", self._directory]
         for extension in ("GLX", *self.without):
             command += ["-extension", extension]
@@ -175,6 +185,9 @@ class XServer:
     def stop(self) -> None:
         """Stop the server and remove its files. Idempotent."""
         self._end_process()
+        if self.screen is not None:
+            os.close(self.screen)
+            self.screen = None
         if self._directory:
             shutil.rmtree(self._directory, ignore_errors=True)
 
@@ -189,8 +202,11 @@ class XServer:
                 os.unlink(path)
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a program against this server and return what it said; raises if it fails."""
-        return subprocess.run(command, env=self.environment, check=True, capture_output=True, text=True, timeout=20)
+        """Run a program against this server and return what it said; raises `RuntimeError` with that if it fails."""
+        done = subprocess.run(command, env=self.environment, check=False, capture_output=True, text=True, timeout=20)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip()}")
+        return done
 
     @contextlib.contextmanager
     def running(self, *command: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -214,7 +230,8 @@ class XServer:
 
     def scribble(self, x: int, y: int, pixel: bytes) -> None:
         """Write one BGRX pixel straight into the server's memory: a change it reports to nobody."""
-        with open(os.path.join(self._directory, "Xvfb_screen0"), "r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
+        assert self.screen is not None
+        with mmap.mmap(self.screen, 0) as memory:
             # An XWD file: header size first, stride thirteenth, colours twentieth word; 12 bytes a colour.
             words = struct.unpack_from(">20I", memory, 0)
             at = words[0] + words[19] * 12 + y * words[12] + x * 4

@@ -55,8 +55,11 @@ def stage() -> Iterator[Stage]:
 def test_everyone_ends_with_what_is_on_the_screen(stage: Stage) -> None:
     failures, kinds, joined, resizes = [], Counter[int](), 0, 0
     for seed in range(FIRST, FIRST + COUNT):
+        direct = seed % 2 == 0
         try:
-            performance = check_script(make_script(seed, modes=MODES_HERE), lambda: Performance(stage))
+            performance = check_script(
+                make_script(seed, modes=MODES_HERE), lambda direct=direct: Performance(stage, direct=direct)
+            )
         except Mismatch as mismatch:
             failures.append(f"seed {seed}: {mismatch}")
             if len(failures) == 3:  # each has cost a while to make short
@@ -73,10 +76,10 @@ def test_everyone_ends_with_what_is_on_the_screen(stage: Stage) -> None:
         assert kinds[wire.H264] or not has_h264()
 
 
+@pytest.mark.parametrize("direct", [False, True], ids=["asked", "direct"])
 @pytest.mark.parametrize("script", REGRESSIONS.values(), ids=REGRESSIONS)
-def test_what_once_failed_does_not(stage: Stage, script: Script) -> None:
-    for _ in range(2):
-        check_script(script, lambda: Performance(stage))
+def test_what_once_failed_does_not(stage: Stage, script: Script, direct: bool) -> None:
+    check_script(script, lambda: Performance(stage, direct=direct))
 
 
 def test_a_wrong_frame_is_found_and_its_script_made_short(stage: Stage) -> None:

@@ -20,13 +20,20 @@ from tests.stripeengine.fixtures_x11 import Painter, XServer, have_xvfb
 
 pytestmark = pytest.mark.skipif(not have_xvfb(), reason="Xvfb is not installed")
 
+DIRECT_OR_NOT = pytest.mark.parametrize("direct", [False, True], ids=["asked", "direct"])
+"""The engine asks the server for pixels, or reads them in the server's memory."""
+
 SHARP = EngineSettings(jpeg_quality=100, chroma="444", paint_over=False)
 
 
 @contextlib.contextmanager
-def running(server: XServer, settings: EngineSettings = SHARP) -> Iterator[tuple[Engine, Viewer]]:
+def running(
+    server: XServer, settings: EngineSettings = SHARP, framebuffer: int | None = None
+) -> Iterator[tuple[Engine, Viewer]]:
     """An engine on the server's screen, started, and who watches it."""
-    with X11Source(socket=server.socket, auth=server.auth) as source, Engine(source, settings) as engine:
+    address = {"socket": server.socket, "auth": server.auth}
+    with X11Source(**address, framebuffer=framebuffer) as source, Engine(source, settings) as engine:
+        assert source.direct == (framebuffer is not None)
         viewer = Viewer(engine)
         engine.start()
         yield engine, viewer
@@ -108,10 +115,11 @@ def test_who_is_not_watched_gives_the_pixels_memory_back(server: XServer, painte
 SCAN_SECONDS = 1.4
 
 
-def test_what_damage_misses_the_scan_finds_within_its_interval() -> None:
+@DIRECT_OR_NOT
+def test_what_damage_misses_the_scan_finds_within_its_interval(direct: bool) -> None:
     with XServer((640, 480), framebuffer=True) as server, Painter(server) as painter:
         painter.fill(0, 0, 640, 480, 0x000000)
-        with running(server) as (_, viewer):
+        with running(server, framebuffer=server.screen if direct else None) as (_, viewer):
             viewer.wait(lambda: viewer.frames > 0, 5)
             for y in range(203, 219):
                 for x in range(100, 116):
@@ -120,12 +128,14 @@ def test_what_damage_misses_the_scan_finds_within_its_interval() -> None:
             assert viewer.frames == 2
 
 
+@DIRECT_OR_NOT
 @pytest.mark.parametrize("mode", ["auto", "lossless"])
-def test_direct_drawing_without_damage_is_sent_exactly_within_a_second(mode: str) -> None:
+def test_direct_drawing_without_damage_is_sent_exactly_within_a_second(mode: str, direct: bool) -> None:
     """An application that writes into video memory reports nothing; others that draw meanwhile must not hide it."""
     with XServer((640, 480), framebuffer=True) as server, Painter(server) as painter:
         painter.fill(0, 0, 640, 480, 0x203040)
-        with running(server, EngineSettings(mode=mode)) as (engine, viewer):
+        screen = server.screen if direct else None
+        with running(server, EngineSettings(mode=mode), screen) as (engine, viewer):
             viewer.wait(lambda: viewer.exactly(0, 0, 0x203040), 5)
             for number, (left, top) in enumerate([(0, 0), (100, 203), (624, 464)]):
                 colour = 0xC0FF00 + number

@@ -5,7 +5,12 @@
  */
 #include "error.h"
 #include "source.h"
+#include "x11_framebuffer.h"
 #include "x11_liar.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static struct fuzz_input script;
 static volatile uint8_t seen; /* pixels are really read */
@@ -57,6 +62,37 @@ static void type(struct se_x11_input *input)
 	check_code(se_x11_input_flush(input));
 }
 
+/* A file that calls itself a screen: an honest header of 64x64 pixels, with the bytes that the script has for it. */
+static void map_screen(void)
+{
+	static uint8_t file[20000];
+	static const uint8_t numbers[] = { 100, 7, 2, 24, 64, 64, 0, 0, 32, 0, 32, 32 }; /* the last of each number's four bytes */
+	struct se_x11_framebuffer framebuffer;
+	int code, lies, screen = memfd_create("screen", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	size_t size = sizeof file - fuzz_byte(&script) * 32u;
+
+	memset(file, 0, sizeof file);
+	for (size_t i = 0; i < sizeof numbers; i++)
+		file[i * 4 + 3] = numbers[i];
+	file[12 * 4 + 2] = 1; /* 256 bytes a row */
+	file[14 * 4 + 1] = file[15 * 4 + 2] = file[16 * 4 + 3] = 0xff;
+	lies = fuzz_byte(&script) % 8;
+	for (int i = 0; i < lies; i++) {
+		uint8_t at = fuzz_byte(&script);
+
+		file[at % 100] = fuzz_byte(&script);
+	}
+	CHECK(screen >= 0 && write(screen, file, size) == (ssize_t)size && fcntl(screen, F_ADD_SEALS, F_SEAL_SHRINK) == 0, "no file");
+	code = se_x11_framebuffer_map(&framebuffer, screen);
+	close(screen);
+	check_code(code);
+	CHECK(code == SE_OK || lies > 0 || size < sizeof file, "an honest screen is refused: %s", se_error_message());
+	CHECK(se_x11_framebuffer_has(&framebuffer, (struct se_rect){ 0, 0, 1, 1 }) == (code == SE_OK), "mapped or not");
+	for (int y = 0; code == SE_OK && y < framebuffer.height; y++)
+		seen = framebuffer.pixels[(size_t)y * framebuffer.stride + (size_t)framebuffer.width * 4 - 1];
+	se_x11_framebuffer_unmap(&framebuffer);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint8_t cookie[256];
@@ -76,6 +112,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		address.auth_data = cookie;
 		address.auth_size = (size_t)what;
 	}
+	if (what & 128) {
+		map_screen();
+		return 0;
+	}
 	x11_liar_begin(&script);
 	switch (what % 4) {
 	case 0:
@@ -90,7 +130,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		break;
 	default:
 		part.monitor = what & 16 ? "A" : NULL; /* the name the liar gives */
-		source = se_x11_source_new(&address, what & 24 ? &part : NULL);
+		source = se_x11_source_new(&address, what & 24 ? &part : NULL, -1);
 		for (int i = 0; source && i < 3; i++)
 			look(source);
 		se_source_free(source);
@@ -105,6 +145,14 @@ size_t fuzz_seed(unsigned number, uint8_t *out, size_t capacity)
 	unsigned way = number % 5, at = number / 5;
 	size_t size = 48;
 
+	if (at == 25 && capacity >= 16) { /* screens, with a lie each */
+		memset(out, 0, 16);
+		out[0] = 128;
+		out[2] = (uint8_t)(way > 0);
+		out[3] = (uint8_t)(way * 16 + 3);
+		out[4] = 0xff;
+		return 16;
+	}
 	if (at > 24 || capacity < 2 * size)
 		return 0;
 	memset(out, 2, size); /* 2: the truth */
