@@ -248,7 +248,8 @@ class XServer:
             self.run("xrandr", "--newmode", name, "60", *horizontal, *vertical)
             self.run("xrandr", "--addmode", output, name)
             self._modes.add(name)
-        self.run("xrandr", "--output", output, "--mode", name)
+        # Without --dpi each change rounds the screen's millimetres down, until there are none and the server refuses.
+        self.run("xrandr", "--dpi", "96", "--output", output, "--mode", name)
 
     def __enter__(self) -> Self:
         return self.start()
