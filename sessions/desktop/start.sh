@@ -4,6 +4,7 @@
 #
 #   start.sh REPORT KIND WIDTH HEIGHT MAX_WIDTH MAX_HEIGHT gl|no-gl DISPLAY|any [COMMAND [ARGUMENT]...]
 #
+# Standard input may be an empty file in memory called stripedesk-screen, for the X server to draw into.
 # From the environment: LANG, and STRIPEDESK_DPI, STRIPEDESK_LAYOUT, STRIPEDESK_VARIANT, which programs do not see.
 # Tells the host agent in REPORT: "stage NAME", "display N", "failed REASON TEXT", "ended REASON TEXT".
 
@@ -12,6 +13,7 @@ shift 8
 here=$(dirname "$0")
 events=$XDG_RUNTIME_DIR/.events
 ready=$XDG_RUNTIME_DIR/.ready
+screen=$XDG_RUNTIME_DIR/.screen
 dpi=${STRIPEDESK_DPI:-96} layout=${STRIPEDESK_LAYOUT:-us} variant=${STRIPEDESK_VARIANT:-}
 unset STRIPEDESK_DPI STRIPEDESK_LAYOUT STRIPEDESK_VARIANT
 
@@ -44,14 +46,45 @@ watch_after() {
     (sleep "$pause"; "$@" </dev/null; status=$?; echo "$name $status" >"$events") &
 }
 
+# Has the X server keep its screen in a file in memory, descriptor 3: the worker reads the picture there without asking.
+share_screen() {
+    mkdir "$screen" && ln -s /proc/self/fd/3 "$screen/Xvfb_screen0" && clear_screen
+}
+
+# Gives back the memory of what nobody has drawn on: the X server writes zeros up to its largest size, which is how a
+# hole reads. The header stays.
+clear_screen() {
+    fallocate --punch-hole --offset 8192 --length $((max_width * max_height * 4)) /proc/self/fd/3
+}
+
+start_server() {
+    (Xvfb "$@" -displayfd 4 4>"$ready" </dev/null; status=$?; echo "display $status" >"$events") &
+    read -r number <"$ready"
+}
+
 # A client that draws gives way after 1 ms instead of 5: so long the engine waits for its pixels (docs/decisions/pacing.md).
 start_display() {
     set -- -screen 0 "${max_width}x${max_height}x24" -noreset -nolisten tcp -nolisten local \
         -auth "$XAUTHORITY" -dpi "$dpi" -s 0 -schedInterval 1
     [ "$gl" = gl ] || set -- "$@" -extension GLX
     [ "$display" = any ] || set -- ":$display" "$@"
-    (Xvfb "$@" -displayfd 4 4>"$ready" </dev/null; status=$?; echo "display $status" >"$events") &
-    read -r number <"$ready"
+    case $(readlink /proc/self/fd/0) in
+    /memfd:stripedesk-screen*)
+        exec 3<&0 </dev/null
+        if share_screen; then
+            if start_server "$@" -fbdir "$screen"; then
+                clear_screen
+                exec 3<&-  # programs do not inherit it
+                return
+            fi
+            read -r _ <"$events"  # tells that it ended
+            clear_screen
+        fi
+        exec 3<&-
+        echo "The X server is started without its screen in shared memory." >&2
+        ;;
+    esac
+    start_server "$@"
 }
 
 # Gives the screen its wanted size. The server was started at the largest it may ever have.

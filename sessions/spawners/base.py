@@ -117,6 +117,13 @@ class Spawner(ABC):
     def load_state(self, state: dict[str, Any]) -> Display | None:
         """Find the desktop that ``state`` describes, or return None if it is gone or the state makes no sense."""
 
+    def screen(self) -> int | None:
+        """Return a readable descriptor of what the X server draws into, if it is a file `screen` takes for one.
+
+        It stays the spawner's. None: the worker asks the X server for its picture, which costs more. May block.
+        """
+        return None
+
     async def wait(self) -> Exit:
         """Return why the desktop ended, as soon as it has. Spawners that can be woken override this."""
         while (exit := await self.poll()) is None:  # noqa: ASYNC110 - nothing to wait on

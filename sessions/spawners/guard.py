@@ -184,6 +184,15 @@ class GuardedSpawner:
             for task in (told, seen):
                 await _end(task, self._whose("wait"))
 
+    async def screen(self) -> int | None:
+        """As the spawner says, which keeps the descriptor; None if it fails."""
+        try:
+            found = await _bounded(asyncio.to_thread(self._inner.screen), CALL_LIMIT, self._whose("screen"))
+        except Exception as error:
+            logger.warning("session %s: %s: %r", self.sid, self._whose("screen"), error)
+            return None
+        return found if type(found) is int else None
+
     def unseen(self) -> Exit | None:
         """Return that the desktop is over, if nobody listens at its display now; None if somebody may."""
         return self._lied() if self._display is not None and gone(self._display) else None

@@ -15,11 +15,12 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from io import FileIO
 from typing import Any
 
 from ..conf import Conf
 from ..states import Reason, Stage
-from . import desktop_command, network, processes, seccomp, uids, xauth
+from . import desktop_command, network, processes, screen, seccomp, uids, xauth
 from .base import DesktopSpec, Display, Exit, Spawner, SpawnError
 from .bounds import Bounds
 from .desktop_command import MARK, Descriptors, split_command
@@ -59,6 +60,8 @@ class LocalSpawner(Spawner):
         self._slirp: subprocess.Popen[bytes] | None = None
         self._slirp_id: ProcessId | None = None
         self._display_number: int | None = None
+        self._screen: FileIO | None = None
+        self._screen_identity: screen.Identity | None = None
 
     async def start(self, spec: DesktopSpec, on_stage: Callable[[Stage], None]) -> Display:
         on_stage(Stage.SANDBOX)
@@ -114,6 +117,7 @@ class LocalSpawner(Spawner):
         gate_read, gate_write = os.pipe()
         log = os.open(self.paths.desktop_log, os.O_WRONLY | os.O_APPEND)
         rules = seccomp.descriptor_of(seccomp.desktop_filter()) if self.sandboxed else -1
+        pixels = self._make_screen()
         try:
             if self.sandboxed:
                 inherited = Descriptors(info, gate_read, rules)
@@ -124,7 +128,8 @@ class LocalSpawner(Spawner):
             try:
                 self._monitor = subprocess.Popen(  # noqa: S603, ASYNC220 - forking takes a millisecond
                     self.bounds.desktop.joined(line),
-                    stdin=subprocess.DEVNULL,
+                    # A shell redirects only from descriptors of one digit, and no other is sure to be free.
+                    stdin=pixels if pixels >= 0 else subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
                     pass_fds=(info, gate_read, rules) if self.sandboxed else (),
@@ -147,10 +152,38 @@ class LocalSpawner(Spawner):
                     self.paths.slirp.write_text(json.dumps(self._slirp_id.to_state()))
             os.write(gate_write, b"1")
         finally:
-            for descriptor in (info, gate_read, gate_write, log, rules):
+            for descriptor in (info, gate_read, gate_write, log, rules, pixels):
                 if descriptor >= 0:
                     os.close(descriptor)
         return init
+
+    def _make_screen(self) -> int:
+        """Make the file that the X server draws into; return a descriptor to hand to it, or -1. Another is kept."""
+        try:
+            pixels = screen.make_screen(self.identity.desktop)
+        except OSError as error:
+            logger.warning("session %s: its screen is not in shared memory: %s", self.sid, error)
+            return -1
+        self._screen_identity = screen.identity_of(pixels)
+        if (readable := screen.reopen_screen(pixels)) is not None:
+            self._screen = FileIO(readable)
+        return pixels
+
+    def _close_screen(self) -> None:
+        if self._screen is not None:
+            self._screen.close()
+        self._screen = self._screen_identity = None
+
+    def screen(self) -> int | None:
+        if self._screen is None and self._screen_identity is not None and self._init is not None:
+            # An earlier agent made it. The X server has it open for as long as it lives.
+            for process in self._members(self._init):
+                if processes.program_of(process) != "Xvfb":
+                    continue
+                if (found := screen.find_screen(process, self._screen_identity)) is not None:
+                    self._screen = FileIO(found)
+                    break
+        return self._screen.fileno() if self._screen is not None else None
 
     async def _find_init(self, monitor: subprocess.Popen[bytes]) -> ProcessId:
         """Return the process whose end is the desktop's end."""
@@ -193,6 +226,7 @@ class LocalSpawner(Spawner):
         return Display(socket, number, xauth.AUTH_NAME, cookie.hex())
 
     async def stop(self) -> None:
+        self._close_screen()
         try:
             await asyncio.to_thread(self._end_processes)
             await asyncio.to_thread(self.remove_files)
@@ -281,6 +315,7 @@ class LocalSpawner(Spawner):
             "limits": asdict(self.bounds.limits),
             "home": self._home.path.name if self._home else None,
             "display": self._display_number,
+            "screen": list(self._screen_identity) if self._screen_identity else None,
         }
 
     def load_state(self, state: dict[str, Any]) -> Display | None:
@@ -292,6 +327,7 @@ class LocalSpawner(Spawner):
         if isinstance(slot, int):
             self.identity = uids.identity_of(self._conf.uid_base, slot)
         self._display_number = number if isinstance(number, int) else None
+        self._screen_identity = screen.identity_from(state.get("screen"))
         self._find_bounds(state)
         if self._script is None or not self._script.alive() or self._display_number is None:
             return None

@@ -177,6 +177,17 @@ async def test_a_stop_that_fails_ends_and_says_what_may_be_left(spawners: Any, f
     assert words in spawner.left_behind
 
 
+@pytest.mark.parametrize("screen", [lambda: time.sleep(0.4), lambda: 1 / 0, lambda: "7", lambda: True, lambda: None])
+async def test_a_screen_that_is_none_is_done_without(spawners: Any, screen: Any) -> None:
+    spawner, inner = spawners()
+    assert await spawner.screen() is None  # what a spawner says that knows of none
+    inner.screen = screen
+    async with asyncio.timeout(5):
+        assert await spawner.screen() is None
+    inner.screen = lambda: 7
+    assert await spawner.screen() == 7
+
+
 @pytest.mark.parametrize(
     ("failure", "message"),
     [

@@ -37,7 +37,15 @@ def spec(**values: Any) -> DesktopSpec:
 class Started:
     """A start script that runs, in a directory of its own and outside of any sandbox."""
 
-    def __init__(self, directory: Path, kind: str, command: list[str], variables: dict[str, str], script: Path) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        kind: str,
+        command: list[str],
+        variables: dict[str, str],
+        script: Path,
+        stdin: int = subprocess.DEVNULL,
+    ) -> None:
         self.directory, self.cookie = directory, xauth.make_cookie()
         self.report, self.log = directory / "report", directory / "log"
         self.report.touch()
@@ -56,7 +64,7 @@ class Started:
         line = ["/bin/sh", str(script), str(self.report), kind, "640", "480", "800", "600", "no-gl", "any", *command]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                line, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment, start_new_session=True
+                line, stdin=stdin, stdout=log, stderr=log, env=self.environment, start_new_session=True
             )
 
     def until_ready(self) -> int:
@@ -128,11 +136,17 @@ def test_what_the_platform_says_goes_before_a_template(start: Start) -> None:
     }
 
 
+def server_line(made: Started) -> list[bytes]:
+    """The command line of the X server."""
+    lines = [path.read_bytes().split(b"\0") for path in Path("/proc").glob("[0-9]*/cmdline")]
+    (server,) = [line for line in lines if line[0] == b"Xvfb" and str(made.directory).encode() in b" ".join(line)]
+    return server
+
+
 def test_who_draws_gives_way_soon(start: Start) -> None:
     made = start("exec sleep 60")
     made.until_ready()
-    lines = [path.read_bytes().split(b"\0") for path in Path("/proc").glob("[0-9]*/cmdline")]
-    (server,) = [line for line in lines if line[0] == b"Xvfb" and str(made.directory).encode() in b" ".join(line)]
+    server = server_line(made)
     assert server[server.index(b"-schedInterval") + 1] == b"1"
 
 
