@@ -121,6 +121,7 @@ class Site:
             "display_number": screen.server.number,
             "auth_name": name,
             "auth_data": cookie.hex(),
+            "framebuffer": None,
             "settings": settings,
         }
         path = self.directory / f"worker-{number}-{time.monotonic_ns()}.json"

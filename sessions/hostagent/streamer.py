@@ -110,7 +110,9 @@ class Streamer:
             return NO_REDIS
         try:
             await self._tools.status.forget(self._sid)
-            await self.worker.start(display, self._spawner.identity, url, await self.record.settings())
+            settings = await self.record.settings()
+            screen = await self._spawner.screen()
+            await self.worker.start(display, self._spawner.identity, url, settings, screen)
         except OSError as error:
             return str(of_os_error(error))
         self._changed()

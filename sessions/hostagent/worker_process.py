@@ -1,7 +1,7 @@
 """One engine worker: a child of the agent in a sandbox of its own, that outlives the agent and can be found again.
 
-The worker sees /usr, the Python installation, the project's code, its configuration and two sockets. Without a
-sandbox (where the operator allows it) it is a plain child.
+The worker sees /usr, the Python installation, the project's code, its configuration and two sockets, and inherits the
+desktop's screen to read. Without a sandbox (where the operator allows it) it is a plain child.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from ..spawners.files import write_private
 from ..spawners.paths import SessionPaths
 from ..spawners.processes import ProcessId, wait_ended
 from ..spawners.sandbox_process import sandbox_init
+from ..spawners.screen import reopen_screen
 from ..spawners.uids import Identity
 
 COMMAND = (sys.executable, "-m", "sessions.worker")
@@ -51,8 +52,33 @@ class WorkerProcess:
         self._main: ProcessId | None = None
         self._info = paths.runtime / "worker-info.json"
 
-    async def start(self, display: Display, identity: Identity, redis_url: str, settings: dict[str, Any]) -> None:
-        """Start a worker. Raises OSError: no disk, no program, no Redis socket to show it."""
+    async def start(
+        self,
+        display: Display,
+        identity: Identity,
+        redis_url: str,
+        settings: dict[str, Any],
+        screen: int | None = None,
+    ) -> None:
+        """Start a worker; give it ``screen`` to read, which stays the caller's, if that is one.
+
+        Raises OSError: no disk, no program, no Redis socket to show it.
+        """
+        framebuffer = reopen_screen(screen) if screen is not None else None
+        try:
+            await self._start(display, identity, redis_url, settings, framebuffer)
+        finally:
+            if framebuffer is not None:
+                os.close(framebuffer)
+
+    async def _start(
+        self,
+        display: Display,
+        identity: Identity,
+        redis_url: str,
+        settings: dict[str, Any],
+        framebuffer: int | None,
+    ) -> None:
         config = {
             "session": self._paths.sid,
             "redis_url": redis_url,
@@ -60,6 +86,7 @@ class WorkerProcess:
             "display_number": display.number,
             "auth_name": display.auth_name,
             "auth_data": display.auth_data,
+            "framebuffer": framebuffer,
             "settings": settings,
         }
         write_private(self._paths.worker_config, json.dumps(config).encode(), identity.worker)
@@ -76,6 +103,7 @@ class WorkerProcess:
         log = os.open(self._paths.worker_log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         network = redis_socket(self._conf.redis_url) is None
         rules = seccomp.descriptor_of(seccomp.worker_filter(network)) if self._sandboxed else -1
+        inherited = [framebuffer] if framebuffer is not None else []
         try:
             if self._sandboxed:
                 command = self._sandboxed_command(command, display, identity, environment, (info, rules))
@@ -87,7 +115,7 @@ class WorkerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=(info, rules) if self._sandboxed else (),
+                pass_fds=[info, rules, *inherited] if self._sandboxed else inherited,
                 start_new_session=True,
                 env=environment,
                 cwd="/",

@@ -18,7 +18,9 @@ from stripeengine.settings import EngineSettings
 from .messages import MessageError, check_session_id
 
 MAX_SIZE = 64 * 1024
-_MEMBERS = {"session", "redis_url", "display_socket", "display_number", "auth_name", "auth_data", "settings"}
+_MEMBERS = {
+    *("session", "redis_url", "display_socket", "display_number", "auth_name", "auth_data", "framebuffer", "settings"),
+}
 
 
 class ConfigError(Exception):
@@ -27,7 +29,10 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True)
 class Config:
-    """A checked configuration. ``auth_data`` is a secret and stays out of `repr`."""
+    """A checked configuration. ``auth_data`` is a secret and stays out of `repr`.
+
+    ``framebuffer`` is an inherited descriptor, to read what the X server draws into; None: it is asked for its picture.
+    """
 
     session: str
     redis_url: str
@@ -35,6 +40,7 @@ class Config:
     display_number: int
     auth_name: str
     auth_data: bytes
+    framebuffer: int | None
     settings: EngineSettings
 
     def __repr__(self) -> str:
@@ -85,6 +91,7 @@ def check(values: Any) -> Config:
             display_number=number,
             auth_name=_text(values, "auth_name", empty=True),
             auth_data=bytes.fromhex(_text(values, "auth_data", empty=True)),
+            framebuffer=_descriptor(values["framebuffer"]),
             settings=EngineSettings().replace(settings),
         )
     except (MessageError, SettingsError) as error:
@@ -97,6 +104,12 @@ def _text(values: dict[str, Any], name: str, *, empty: bool = False) -> str:
     value = values[name]
     if not isinstance(value, str) or (not value and not empty) or "\0" in value:
         raise ConfigError(f"{name} must be text")
+    return value
+
+
+def _descriptor(value: Any) -> int | None:
+    if value is not None and (type(value) is not int or not 3 <= value <= 65535):
+        raise ConfigError("framebuffer must be null or a descriptor, a whole number from 3 to 65535")
     return value
 
 

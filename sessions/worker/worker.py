@@ -113,7 +113,7 @@ class Worker:
             "number": config.display_number,
             "auth": (config.auth_name, config.auth_data) if config.auth_name else None,
         }
-        source = stack.enter_context(X11Source(**address))
+        source = stack.enter_context(self._source(address))
         receipts = Receipts(lambda event: self._errand(self._tell(event)))
 
         def injected(viewer: str, seq: int) -> None:
@@ -134,6 +134,18 @@ class Worker:
         self._engine.start()
         self._status.epoch = self._engine.epoch
         self._status.state = status.STREAMING
+
+    def _source(self, address: dict[str, Any]) -> X11Source:
+        framebuffer = self._config.framebuffer
+        try:
+            source = X11Source(**address, framebuffer=framebuffer)
+        finally:
+            if framebuffer is not None:
+                with contextlib.suppress(OSError):  # the engine has said what is wrong with it
+                    os.close(framebuffer)
+        if framebuffer is not None and not source.direct:
+            logger.info("the X server's framebuffer cannot be read; the server is asked for the picture")
+        return source
 
     async def _first_end(self, tasks: list[asyncio.Task[None]]) -> int:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

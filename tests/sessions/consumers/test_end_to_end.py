@@ -81,7 +81,8 @@ class Site:
         name, cookie = self.display.auth
         config = {
             "session": self.session, "redis_url": self.redis_url, "display_socket": self.display.socket,
-            "display_number": self.display.number, "auth_name": name, "auth_data": cookie.hex(), "settings": settings,
+            "display_number": self.display.number, "auth_name": name, "auth_data": cookie.hex(),
+            "framebuffer": None, "settings": settings,
         }  # fmt: skip
         path.write_text(json.dumps(config))
         path.chmod(0o400)

@@ -126,6 +126,9 @@ def test_an_agent_that_is_not_root_keeps_sessions_apart_all_the_same(installatio
         " ".join(["False"] * len(places))
     )
     assert run_as_agent(installation, first, "import os; print(os.popen('pgrep -c Xvfb').read())") == "1"
+    config = json.loads(installation.paths(first).worker_config.read_text())
+    assert config["framebuffer"] is not None
+    assert "-fbdir" in run_as_agent(installation, first, "import os; print(os.popen('ps -C Xvfb -o args=').read())")
     assert_bounded(installation, first, run_as_agent)
     for pk in (first, second):
         installation.stop(pk)

@@ -39,7 +39,8 @@ class WorkerProcess:
         self.url = url
         config = {
             "session": SESSION, "redis_url": url, "display_socket": display.socket, "display_number": display.number,
-            "auth_name": display.auth[0], "auth_data": display.auth[1].hex(), "settings": settings,
+            "auth_name": display.auth[0], "auth_data": display.auth[1].hex(), "framebuffer": None,
+            "settings": settings,
         }  # fmt: skip
         path = directory / f"worker-{time.monotonic_ns()}.json"
         path.write_text(json.dumps(config))

@@ -20,6 +20,7 @@ GOOD: dict[str, Any] = {
     "display_number": 0,
     "auth_name": "MIT-MAGIC-COOKIE-1",
     "auth_data": "00ff",
+    "framebuffer": 7,
     "settings": {"mode": "jpeg", "framerate": 30},
 }
 
@@ -31,6 +32,7 @@ def test_a_good_one_is_taken(tmp_path: Path) -> None:
     config = load(str(path))
     assert config.auth_data == b"\x00\xff"
     assert config.settings.framerate == 30
+    assert config.framebuffer == 7 and check({**GOOD, "framebuffer": None}).framebuffer is None
     assert "ff" not in repr(config)
 
 
@@ -43,6 +45,10 @@ def test_a_good_one_is_taken(tmp_path: Path) -> None:
         ({"display_socket": ""}, "display_socket must be text"),
         ({"display_number": -1}, "display_number"),
         ({"display_number": True}, "display_number"),
+        ({"framebuffer": 2}, "framebuffer must be null or a descriptor"),
+        ({"framebuffer": True}, "framebuffer must be null"),
+        ({"framebuffer": "7"}, "framebuffer must be null"),
+        ({"framebuffer": 65536}, "framebuffer must be null"),
         ({"auth_data": "zz"}, "auth_data must be hexadecimal"),
         ({"settings": {"framerate": 0}}, "framerate must be between"),
         ({"settings": {"speed": 9}}, "no setting called 'speed'"),
