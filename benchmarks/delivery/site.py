@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -121,14 +121,16 @@ class Site:
             "display_number": screen.server.number,
             "auth_name": name,
             "auth_data": cookie.hex(),
-            "framebuffer": None,
+            "framebuffer": screen.server.screen,
             "settings": settings,
         }
         path = self.directory / f"worker-{number}-{time.monotonic_ns()}.json"
         path.write_text(json.dumps(config), encoding="utf-8")
         path.chmod(0o400)
         self.redis.delete(f"stripedesk:session:{session}:status")
-        process = self.run_beside(f"worker-{number}", sys.executable, "-m", "sessions.worker", "--config", str(path))
+        line = [sys.executable, "-m", "sessions.worker", "--config", str(path)]
+        shared = [] if screen.server.screen is None else [screen.server.screen]
+        process = self.run_beside(f"worker-{number}", *line, pass_fds=shared)
         self.until(lambda: self.status(number).get("state") == "streaming", "the worker")
         return process
 
@@ -158,11 +160,17 @@ class Site:
     def _child(self, name: str, *arguments: str) -> Child:
         return Child(name, [sys.executable, "-m", f"benchmarks.delivery.{name}", *arguments], self.environment)
 
-    def run_beside(self, name: str, *command: str) -> subprocess.Popen[bytes]:
-        """Start a program that ends with the site."""
+    def run_beside(self, name: str, *command: str, pass_fds: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+        """Start a program that ends with the site, and that inherits these descriptors."""
         with (self.directory / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                command, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command,
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=pass_fds,
             )
         self._stack.callback(end, process)
         return process

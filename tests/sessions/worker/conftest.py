@@ -39,7 +39,7 @@ class WorkerProcess:
         self.url = url
         config = {
             "session": SESSION, "redis_url": url, "display_socket": display.socket, "display_number": display.number,
-            "auth_name": display.auth[0], "auth_data": display.auth[1].hex(), "framebuffer": None,
+            "auth_name": display.auth[0], "auth_data": display.auth[1].hex(), "framebuffer": display.screen,
             "settings": settings,
         }  # fmt: skip
         path = directory / f"worker-{time.monotonic_ns()}.json"
@@ -50,6 +50,7 @@ class WorkerProcess:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", MAIN, str(grace), "--config", str(path)],
                 cwd=ROOT, stderr=log, env={**os.environ, "PYTHONPATH": ""},
+                pass_fds=[] if display.screen is None else [display.screen],
             )  # fmt: skip
 
     def status(self) -> dict[str, Any] | None:
