@@ -83,7 +83,7 @@ class WorkerProcess:
 def display() -> Iterator[XServer]:
     if not have_xvfb():
         pytest.fail("Xvfb is not installed: apt-get install xvfb")
-    with XServer((800, 600)) as server:
+    with XServer((800, 600), framebuffer=True) as server:
         yield server
 
 
