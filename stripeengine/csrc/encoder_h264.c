@@ -29,7 +29,7 @@ int se_has_h264(void)
 #define CHROMA_FINER 4        /* steps of the quantizer: coloured edges suffer from 4:2:0 already */
 #define CODED_NORMAL 60.0     /* bits x quantizer step of a macroblock that gets the rate factor itself as quantizer */
 #define CODED_NORMAL_LARGE 66.0 /* the same of a large video: 0.2 dB for 2 % of its bytes */
-#define CODED_NORMAL_HUGE 95.0  /* what the coarser search of a huge one loses, and a step more */
+#define CODED_NORMAL_HUGE 58.0  /* of a huge one: what the coarser search loses is not made up for, bytes are scarce too */
 #define CODED_STEPS 2.4       /* of the quantizer for twice as much: x264's 6 x (1 - qcomp) */
 #define COARSER_MOST 10
 #define FINER_MOST 6
