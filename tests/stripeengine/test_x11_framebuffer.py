@@ -7,7 +7,11 @@ import fcntl
 import os
 import re
 import select
+import signal
 import struct
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -126,6 +130,56 @@ def test_others_draw_while_an_engine_reads(server: XServer, painter: Painter, mo
             painter.fill(0, 0, 640, 480, BLUE)
             engine.pause(True)
     painter.fill(0, 0, 640, 480, RED)
+
+
+ENGINE = """
+import os, sys
+from select import select
+from stripeengine import Engine, EngineSettings
+from stripeengine.x11 import X11Source
+socket, name, cookie, screen = sys.argv[1:]
+with X11Source(socket=socket, auth=(name, bytes.fromhex(cookie)), framebuffer=int(screen)) as source:
+    with Engine(source, EngineSettings(mode="lossless", framerate=120)) as engine:
+        engine.start()
+        print("started", flush=True)
+        while True:
+            if select([engine.fileno()], [], [], 1)[0]:
+                os.eventfd_read(engine.fileno())
+            while (frame := engine.take()) is not None:
+                frame.release()
+"""
+
+
+def test_an_engine_killed_while_it_holds_the_server_lets_it_go() -> None:
+    """It is stopped at random moments until one of them was such a moment: a client then waits, until the kill."""
+    noise = [np.random.default_rng(n).bytes(1280 * 1024 * 4) for n in range(2)]
+    with XServer((1280, 1024), framebuffer=True) as server, Painter(server) as painter:
+        name, cookie = server.auth
+        command = [sys.executable, "-c", ENGINE, server.socket, name, cookie.hex()]
+        assert server.screen is not None
+        engine = subprocess.Popen(
+            [*command, str(server.screen)], pass_fds=[server.screen], stdout=subprocess.PIPE, text=True
+        )
+        try:
+            assert engine.stdout is not None and engine.stdout.readline() == "started\n"
+            held = False
+            for number in range(300):
+                painter.image(0, 0, 1280, 1024, noise[number % 2])
+                time.sleep(0.001 * (number % 7))
+                engine.send_signal(signal.SIGSTOP)
+                drawing = threading.Thread(target=painter.fill, args=(0, 0, 1, 1, number))
+                drawing.start()
+                drawing.join(0.1)
+                held = drawing.is_alive()
+                engine.send_signal(signal.SIGKILL if held else signal.SIGCONT)
+                drawing.join(5)
+                assert not drawing.is_alive(), "the server still serves nobody"
+                if held:
+                    break
+            assert held, "no moment was right"
+        finally:
+            engine.kill()
+            engine.wait()
 
 
 def test_who_only_polls_holds_nobody(server: XServer, painter: Painter) -> None:
