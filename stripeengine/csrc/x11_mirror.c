@@ -7,8 +7,6 @@
 
 #include "error.h"
 
-#define UNREAD_MOST 2 /* copies in a row: who is paused, or only watches, costs the server no more */
-
 static void free_pixmap(struct se_x11_mirror *self, const struct se_x11 *x11)
 {
 	if (self->pixmap != 0)
@@ -68,11 +66,9 @@ int se_x11_mirror_fit(struct se_x11_mirror *self, struct se_x11 *x11, struct se_
 	return se_x11_alive(x11);
 }
 
-bool se_x11_mirror_follows(struct se_x11_mirror *self)
+bool se_x11_mirror_follows(struct se_x11_mirror *self, bool wanted)
 {
-	if (self->current && self->unread++ >= UNREAD_MOST)
-		self->current = false;
-	self->current = self->current && self->pixmap != 0;
+	self->current = self->current && wanted && self->pixmap != 0;
 	return self->current;
 }
 
@@ -93,7 +89,6 @@ int se_x11_mirror_read(struct se_x11_mirror *self, struct se_x11 *x11, int y0, i
 	xcb_shm_get_image_reply_t *reply;
 	int code = 0;
 
-	self->unread = 0;
 	if (self->current && !self->doubted)
 		return 0;
 	if (self->pixmap != 0) { /* from now on it is kept current */

@@ -21,14 +21,13 @@ struct se_x11_mirror {
 	bool barred;          /* the server has refused something: no pixmap any more */
 	bool current;         /* holds the whole view as of the last copy or read */
 	bool doubted;         /* read anew, unless something is copied before */
-	int unread;           /* copies that nobody has read */
 };
 
 /* Makes room for that view of the root: a few round trips if its size has changed. Nothing is current then. */
 int se_x11_mirror_fit(struct se_x11_mirror *self, struct se_x11 *x11, struct se_rect view);
 
-/* True if what damage is cleared now is to be copied: somebody reads the pixels. */
-bool se_x11_mirror_follows(struct se_x11_mirror *self);
+/* True if what damage is cleared now is to be copied: somebody reads the pixels (`wanted`). */
+bool se_x11_mirror_follows(struct se_x11_mirror *self, bool wanted);
 
 /* Sends the requests that copy `region` of the root, a region on the server; there once a later request is answered. */
 void se_x11_mirror_copy(struct se_x11_mirror *self, const struct se_x11 *x11, uint32_t region);

@@ -193,7 +193,7 @@ static int source_grab(struct se_source *source, int y0, int y1, struct se_image
 
 	if (y0 < 0 || y0 >= y1 || y1 > height)
 		return se_error_set(SE_E_INVALID, "rows %d to %d of a screen of %d rows cannot be grabbed", y0, y1, height);
-	code = se_x11_pixels_read(&self->pixels, &self->x11, y0, y1, out);
+	code = se_x11_pixels_read(&self->pixels, &self->x11, self->view.rect, y0, y1, out);
 	if (code == SE_E_AGAIN)
 		code = read_refused(self);
 	drain_queued(self);
