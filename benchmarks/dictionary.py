@@ -9,9 +9,6 @@ that lack an entry cost anything.
 from __future__ import annotations
 
 import argparse
-import os
-import select
-import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,17 +18,17 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.display import Display, Stage, scratch_directory
+from benchmarks.engines import Spec
 from benchmarks.workloads import WORKLOADS
-from stripeengine import Engine, EngineSettings, X11Source, wire
+from stripeengine import wire
 from stripeengine.decode import Decoder
-from stripeengine.dump import DumpWriter, read_dump
+from stripeengine.dump import read_dump
 from stripeengine.lossless import encode_batch
 
 Pixels = npt.NDArray[np.uint8]
 
 TILE = 16
 TILES = 4_000_000 // (TILE * TILE * 3)
-LOOK_SECONDS = 0.2
 
 
 @dataclass
@@ -107,31 +104,11 @@ def saving(messages: Iterable[bytes], reference: int) -> Saving:
 
 def record(path: Path, seconds: float) -> None:
     """Record the office mix from our engine. Blocks for as long."""
-    stop = threading.Event()
     with Display((1920, 1080)) as display, Stage(display) as stage, WORKLOADS["office"].open(stage) as scene:
         scene.rewind()
-        server = display.server
-        address = {"socket": server.socket, "auth": server.auth}
-        with X11Source(**address, framebuffer=server.screen) as source, Engine(source, EngineSettings()) as engine:
-            writer = DumpWriter(path)
-
-            def take() -> None:
-                while not stop.is_set():
-                    if select.select([engine.fileno()], [], [], LOOK_SECONDS)[0]:
-                        os.eventfd_read(engine.fileno())
-                    while (frame := engine.take()) is not None:
-                        with frame:
-                            writer.write(0, frame.buffer)
-
-            engine.update(mode="auto", framerate=60)
-            taker = threading.Thread(target=take)
-            engine.start()
-            taker.start()
-            try:
-                scene.play(seconds, lambda: None)
-            finally:
-                stop.set()
-                taker.join()
+        with Spec("stripedesk", "auto").launch(display, path) as engine:
+            engine.answer()
+            scene.play(seconds, lambda: None)
 
 
 def main() -> None:
