@@ -33,6 +33,14 @@ def have_xvfb() -> bool:
     return shutil.which("Xvfb") is not None
 
 
+def sealed_memory(data: bytes = b"", seals: int = fcntl.F_SEAL_SHRINK) -> int:
+    """Return a descriptor of a file in memory, sealed as a session's screen is."""
+    memory = os.memfd_create("screen", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.write(memory, data)
+    fcntl.fcntl(memory, fcntl.F_ADD_SEALS, seals)
+    return memory
+
+
 class XServer:
     """An Xvfb of our own on a free display, with its own cookie; stopped on exit.
 
@@ -110,8 +118,7 @@ class XServer:
         raise RuntimeError(f"Xvfb did not start:\n{log}")
 
     def _make_screen(self) -> None:
-        self.screen = os.memfd_create("screen", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        fcntl.fcntl(self.screen, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+        self.screen = sealed_memory()
         os.symlink(f"/proc/{os.getpid()}/fd/{self.screen}", os.path.join(self._directory, "Xvfb_screen0"))
 
     @property

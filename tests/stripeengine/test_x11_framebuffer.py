@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import select
@@ -21,7 +20,7 @@ import pytest
 
 from stripeengine import Engine, EngineSettings
 from stripeengine.x11 import X11Source
-from tests.stripeengine.fixtures_x11 import Painter, XServer, have_xvfb
+from tests.stripeengine.fixtures_x11 import Painter, XServer, have_xvfb, sealed_memory
 
 pytestmark = pytest.mark.skipif(not have_xvfb(), reason="Xvfb is not installed")
 
@@ -45,13 +44,6 @@ def opened(server: XServer, screen: int | None, **part: tuple[int, ...]) -> Iter
 def picture(source: X11Source) -> npt.NDArray[np.uint8]:
     width, height = source.size
     return np.frombuffer(source.read(), np.uint8).reshape(height, width, 4)[:, :, :3]
-
-
-def sealed(data: bytes, seals: int = fcntl.F_SEAL_SHRINK) -> int:
-    screen = os.memfd_create("screen", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.write(screen, data)
-    fcntl.fcntl(screen, fcntl.F_ADD_SEALS, seals)
-    return screen
 
 
 def head_of(server: XServer) -> bytes:
@@ -215,12 +207,12 @@ def test_the_pointer_is_not_in_the_picture_and_its_images_still_come(server: XSe
 @pytest.mark.parametrize(
     "make",
     [
-        pytest.param(lambda server: sealed(head_of(server) + bytes(640 * 480 * 4), 0), id="not sealed"),
-        pytest.param(lambda server: sealed(b""), id="empty"),
-        pytest.param(lambda server: sealed(head_of(server)[:60]), id="half a header"),
-        pytest.param(lambda server: sealed(head_of(server) + bytes(640 * 470 * 4)), id="short"),
-        pytest.param(lambda server: sealed(bytes(3_000_000)), id="zeros"),
-        pytest.param(lambda server: sealed(b"\xff" * 3_000_000), id="ones"),
+        pytest.param(lambda server: sealed_memory(head_of(server) + bytes(640 * 480 * 4), 0), id="not sealed"),
+        pytest.param(lambda server: sealed_memory(b""), id="empty"),
+        pytest.param(lambda server: sealed_memory(head_of(server)[:60]), id="half a header"),
+        pytest.param(lambda server: sealed_memory(head_of(server) + bytes(640 * 470 * 4)), id="short"),
+        pytest.param(lambda server: sealed_memory(bytes(3_000_000)), id="zeros"),
+        pytest.param(lambda server: sealed_memory(b"\xff" * 3_000_000), id="ones"),
         pytest.param(lambda server: os.eventfd(0), id="no file"),
         pytest.param(lambda server: os.open("/dev/zero", os.O_RDONLY), id="a device"),
     ],
@@ -241,7 +233,7 @@ def test_what_is_no_screen_is_not_read(server: XServer, painter: Painter, make: 
 def test_no_header_leads_outside_of_the_file(server: XServer, word: int, value: int) -> None:
     head = bytearray(head_of(server))
     struct.pack_into(">I", head, word * 4, value)
-    screen = sealed(bytes(head) + bytes(640 * 480 * 4))
+    screen = sealed_memory(bytes(head) + bytes(640 * 480 * 4))
     try:
         with opened(server, screen) as source:
             assert len(source.read()) == 640 * 480 * 4
